@@ -1,0 +1,2 @@
+//! Password files and access control lists, and the reasons for each decision.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The MQTT broker: shards, listeners, signals, logs.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! mosquitto.conf: text to lines to effective configuration.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The deterministic heart of GroveMQ: sessions, routing, flow control; no I/O, no clock.
+#![forbid(unsafe_code)]

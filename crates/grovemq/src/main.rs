@@ -1,0 +1,3 @@
+//! `grovemq`: one program, many names.
+#![forbid(unsafe_code)]
+fn main() {}

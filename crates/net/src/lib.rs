@@ -1,0 +1,2 @@
+//! Non-blocking byte streams and listeners for GroveMQ's event loops.
+#![forbid(unsafe_code)]

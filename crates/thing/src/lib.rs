@@ -1,0 +1,2 @@
+//! Sensors and actuators that publish and obey over MQTT.
+#![forbid(unsafe_code)]

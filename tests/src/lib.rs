@@ -1,0 +1,1 @@
+//! Helpers that start real programs on free ports.
