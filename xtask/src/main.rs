@@ -1,2 +1,57 @@
-//! The chores.
-fn main() {}
+//! The chores: `cargo xtask test`, `cargo xtask bench`, `cargo xtask nightly`.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+mod bench;
+mod nightly;
+mod peers;
+mod report;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Chores of GroveMQ.
+
+cargo xtask test [SECTION…]   every check and test; or only these sections:
+                              fmt clippy docs deny tests doctests
+                              Debian's mosquitto, mosquitto-clients and tshark are installed if this runs as root;
+                              paho-mqtt and cargo-deny go below target/. What cannot be had is left out, and listed.
+
+cargo xtask nightly [TARGET…] each fuzz target for a minute (needs cargo-fuzz)
+      --seconds N             for so long instead
+
+cargo xtask bench             the release build, Debian's mosquitto and the floor, measured in turns
+      --mqload PATH           the load generator (or MQLOAD in the environment)
+      --nullbroker PATH       the floor (or NULLBROKER); without it that column stays empty
+      --rounds N              rounds, of which the median counts (3)
+      --only NAME[,NAME…]     of: qos0 qos1 qos2 fanout connect idle
+
+cargo xtask --help            this
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args.split_first() {
+        Some((&"test", rest)) => test::run(rest),
+        Some((&"bench", rest)) => bench::run(rest),
+        Some((&"nightly", rest)) => nightly::run(rest),
+        Some((&("--help" | "-h" | "help"), _)) => {
+            print!("{HELP}");
+            Ok(true)
+        }
+        Some((other, _)) => Err(anyhow::anyhow!("unknown chore `{other}`\n\n{HELP}")),
+        None => Err(anyhow::anyhow!("which chore?\n\n{HELP}")),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::from(2)
+        }
+    }
+}

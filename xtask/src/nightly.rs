@@ -1,0 +1,75 @@
+//! `cargo xtask nightly`: what takes longer than a change should wait for. Today: each fuzz target for a minute.
+
+use anyhow::{Context, Result, bail};
+
+use crate::report::Report;
+use crate::shell::{cargo, execute, repository, succeeds};
+
+/// Fuzzes all targets of fuzz/Cargo.toml, or the named ones. True if none crashed.
+pub(crate) fn run(args: &[&str]) -> Result<bool> {
+    let (seconds, chosen) = arguments(args)?;
+    let manifest =
+        std::fs::read_to_string(repository().join("fuzz/Cargo.toml")).context("fuzz/Cargo.toml")?;
+    let targets = targets(&manifest)?;
+    if let Some(unknown) = chosen.iter().find(|name| !targets.iter().any(|target| target == *name)) {
+        bail!("unknown fuzz target `{unknown}`: there are {}", targets.join(", "));
+    }
+    if !succeeds(&mut cargo(&["fuzz", "--version"])) {
+        bail!("cargo-fuzz is missing: cargo install --locked cargo-fuzz");
+    }
+    let mut report = Report::default();
+    for target in targets.iter().filter(|target| chosen.is_empty() || chosen.contains(&target.as_str())) {
+        report.check(target, || {
+            let limit = format!("-max_total_time={seconds}");
+            let mut fuzz = cargo(&["fuzz", "run", target, "--", &limit]);
+            // the sanitizer's compiler flags are unstable; the language is not
+            execute(fuzz.env("RUSTC_BOOTSTRAP", "1"))
+        });
+    }
+    Ok(report.close())
+}
+
+fn arguments<'a>(args: &[&'a str]) -> Result<(u32, Vec<&'a str>)> {
+    let (mut seconds, mut chosen) = (60, Vec::new());
+    let mut args = args.iter();
+    while let Some(&arg) = args.next() {
+        match arg {
+            "--seconds" => {
+                let value = args.next().context("--seconds takes a number")?;
+                seconds =
+                    value.parse().with_context(|| format!("--seconds takes a number, not `{value}`"))?;
+            }
+            flag if flag.starts_with('-') => bail!("unknown option `{flag}`"),
+            target => chosen.push(target),
+        }
+    }
+    Ok((seconds, chosen))
+}
+
+/// The names of the `[[bin]]`s.
+fn targets(manifest: &str) -> Result<Vec<String>> {
+    let manifest: toml::Table = manifest.parse()?;
+    let bins =
+        manifest.get("bin").and_then(|bins| bins.as_array()).context("fuzz/Cargo.toml lists no [[bin]]")?;
+    let name = |bin: &toml::Value| bin.get("name").and_then(|name| name.as_str()).map(str::to_owned);
+    bins.iter().map(|bin| name(bin).context("a [[bin]] of fuzz/Cargo.toml has no name")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_the_bins_of_the_manifest() {
+        let manifest = "[package]\nname = \"f\"\n[[bin]]\nname = \"framing\"\npath = \"a.rs\"\n[[bin]]\nname = \"topics\"\n";
+        assert_eq!(targets(manifest).unwrap(), ["framing", "topics"]);
+        assert!(targets("[package]\n").is_err());
+    }
+
+    #[test]
+    fn seconds_and_targets_are_told_apart() {
+        assert_eq!(arguments(&["a", "--seconds", "5", "b"]).unwrap(), (5, vec!["a", "b"]));
+        assert!(arguments(&["--seconds", "x"]).is_err());
+        assert!(arguments(&["--fast"]).is_err());
+    }
+}
