@@ -1,2 +1,38 @@
-//! mosquitto.conf: text to lines to effective configuration.
+//! `mosquitto.conf`: text → literal lines with file and line → effective configuration.
+//!
+//! ```text
+//! text ──parse──► [Line] ──Config::from_lines──► Config + warnings, or every error
+//!                    ▲                 ▲
+//!             include_dir        table::OPTIONS: one entry per directive
+//! ```
+//!
+//! [`Config::load`] does the whole way for a file, [`parse()`] and [`Config::from_lines`] are its two halves for text in
+//! memory. Nothing stops at the first error: all of them are collected and given together.
+//!
+//! Never panics, whatever the text; sizes and counts are bounded by [`limits`].
+//!
+//! Invariant: opens the configuration files themselves and nothing else; resolves no name, binds no port, looks at no
+//! password file.
 #![forbid(unsafe_code)]
+
+mod build;
+mod config;
+mod diagnostic;
+pub mod limits;
+mod listener;
+mod load;
+mod number;
+mod overlay;
+mod parse;
+mod suggest;
+pub mod table;
+mod words;
+
+pub use config::{Config, Delivery, Limits, Log, LogDest, LogType, LogTypes, Persistence, Process};
+pub use diagnostic::{Diagnostic, Place, Severity};
+pub use listener::{Listener, Protocol, ProxyProtocol, Security, SocketDomain, Tls, Versions};
+pub use overlay::{Overlay, port_argument};
+pub use parse::{Line, parse, parse_bytes};
+
+/// Exit code of the process for a configuration that cannot be used (the original's "invalid").
+pub const EXIT_INVALID: u8 = 3;

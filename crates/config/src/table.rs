@@ -1,0 +1,535 @@
+//! The one table of directives: what each is called, takes, means, belongs to, and whether this broker obeys it.
+//!
+//! To start or stop obeying a directive, change its `.refused(…)` or `.no_effect(…)`: nothing else decides it.
+
+use std::time::Duration;
+
+use Need::{Defined, NotDefault, OrDefault};
+
+use crate::build::Draft;
+use crate::limits::SHARDS_MAX;
+use crate::listener::{Protocol, ProxyProtocol};
+use crate::number::{positive, positive_u16};
+use crate::parse::Line;
+use crate::words::{self, Problem};
+
+/// One directive.
+#[derive(Debug)]
+pub struct Opt {
+    /// As it is written in the file; `…_*` stands for any ending.
+    pub name: &'static str,
+    /// Other names of the same directive.
+    pub aliases: &'static [&'static str],
+    /// The value that holds without the directive, in the file's own form; empty if there is none.
+    pub default: &'static str,
+    /// What a line of it belongs to.
+    pub scope: Scope,
+    /// What a second line of it does.
+    pub repeat: Repeat,
+    /// Taken over when the configuration is reloaded.
+    pub reload: bool,
+    /// What to use instead, if the original calls it deprecated.
+    pub deprecated: Option<&'static str>,
+    /// Whether this broker obeys it.
+    pub support: Support,
+    /// Its meaning in one sentence.
+    pub help: &'static str,
+    /// Its name in messages about the value, where the original uses another one.
+    pub(crate) label: Option<&'static str>,
+    pub(crate) set: Set,
+}
+
+/// Whether the broker obeys a directive or one of its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// Yes.
+    Supported,
+    /// Accepted without effect, for the reason given; warned about once.
+    NoEffect(&'static str),
+    /// An error, because leaving it out silently would be dangerous; the text says what to do instead.
+    Refused(&'static str),
+}
+
+/// What a directive belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The broker.
+    Global,
+    /// The listener above it.
+    Listener(Need),
+    /// The broker, or the listener above it with `per_listener_settings true`.
+    Security,
+    /// The `connection` above it.
+    Bridge,
+    /// The plugin above it.
+    Plugin,
+}
+
+/// What a directive of a listener does when no listener stands above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It makes the default listener, port 1883.
+    OrDefault,
+    /// It is an error.
+    Defined,
+    /// It is an error, even below directives that have made the default listener.
+    NotDefault,
+}
+
+/// What a second line of a directive does in the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// The last one counts.
+    Last,
+    /// The last one counts, which is worth a warning.
+    LastWarned,
+    /// It is an error.
+    Error,
+    /// It adds to the first.
+    Adds,
+}
+
+/// What a directive takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Anything; it is not looked at.
+    Anything,
+    /// `true` or `false`, also `1` or `0`.
+    Bool,
+    /// A whole number within these bounds.
+    Int {
+        /// The lowest.
+        min: i32,
+        /// The highest.
+        max: i32,
+    },
+    /// The rest of the line.
+    Text,
+    /// One of these words.
+    Choice(Vec<&'static str>),
+    /// Words in the form given.
+    Words(&'static str),
+}
+
+impl Opt {
+    /// What it takes.
+    pub fn kind(&self) -> Kind {
+        match &self.set {
+            Set::Ignored => Kind::Anything,
+            Set::Bool(_) => Kind::Bool,
+            Set::Int(range, _) => Kind::Int { min: range.min, max: range.max },
+            Set::Text(_) => Kind::Text,
+            Set::Choice(words, _) => Kind::Choice(words.iter().map(|(word, _)| *word).collect()),
+            Set::Words(form, _) => Kind::Words(form),
+        }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        match self.name.strip_suffix('*') {
+            Some(prefix) => {
+                name.starts_with(prefix) || self.aliases.iter().any(|alias| is_prefixed(name, alias))
+            }
+            None => self.name == name || self.aliases.contains(&name),
+        }
+    }
+}
+
+fn is_prefixed(name: &str, alias: &str) -> bool {
+    name.starts_with(alias.trim_end_matches('*'))
+}
+
+/// The directive called `name`, by whichever of its names.
+pub fn find(name: &str) -> Option<&'static Opt> {
+    OPTIONS.iter().find(|option| option.is_called(name))
+}
+
+/// How the value of a directive is read and where it goes. Setters see only values of the right form.
+pub(crate) enum Set {
+    Ignored,
+    Bool(fn(&mut Draft, bool)),
+    Int(Range, fn(&mut Draft, i32)),
+    Text(fn(&mut Draft, &str)),
+    Choice(&'static [(&'static str, Support)], fn(&mut Draft, &str)),
+    Words(&'static str, fn(&mut Draft, &Line) -> Result<(), Problem>),
+}
+
+impl std::fmt::Debug for Set {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ignored => "Ignored",
+            Self::Bool(_) => "Bool",
+            Self::Int(..) => "Int",
+            Self::Text(_) => "Text",
+            Self::Choice(..) => "Choice",
+            Self::Words(..) => "Words",
+        })
+    }
+}
+
+/// Bounds of a number; `{}` in the message of a number outside them stands for the number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) min: i32,
+    pub(crate) max: i32,
+    pub(crate) message: &'static str,
+}
+
+/// Any number; setters take negative ones as "no limit".
+const ANY: Range = Range { min: i32::MIN, max: i32::MAX, message: "" };
+
+const fn range(min: i32, max: i32, message: &'static str) -> Range {
+    Range { min, max, message }
+}
+
+const fn option(name: &'static str, default: &'static str, set: Set, help: &'static str) -> Opt {
+    let repeat = if matches!(set, Set::Text(_)) { Repeat::Error } else { Repeat::Last };
+    Opt {
+        name,
+        aliases: &[],
+        default,
+        scope: Scope::Global,
+        repeat,
+        reload: false,
+        deprecated: None,
+        support: Support::Supported,
+        help,
+        label: None,
+        set,
+    }
+}
+
+impl Opt {
+    const fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    const fn listener(self, need: Need) -> Self {
+        self.scope(Scope::Listener(need))
+    }
+
+    const fn security(self) -> Self {
+        self.scope(Scope::Security)
+    }
+
+    const fn reload(mut self) -> Self {
+        self.reload = true;
+        self
+    }
+
+    const fn repeat(mut self, repeat: Repeat) -> Self {
+        self.repeat = repeat;
+        self
+    }
+
+    const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn label(mut self, label: &'static str) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    const fn deprecated(mut self, instead: &'static str) -> Self {
+        self.deprecated = Some(instead);
+        self
+    }
+
+    const fn no_effect(mut self, reason: &'static str) -> Self {
+        self.support = Support::NoEffect(reason);
+        self
+    }
+
+    const fn refused(mut self, instead: &'static str) -> Self {
+        self.support = Support::Refused(instead);
+        self
+    }
+
+    /// An option of the bridge above it. Its `connection` line is refused, which says enough.
+    const fn bridge(self) -> Self {
+        self.scope(Scope::Bridge).reload().refused(NO_BRIDGE)
+    }
+
+    /// An option of a TLS listener.
+    const fn tls(self, need: Need) -> Self {
+        self.listener(need).refused(NO_TLS)
+    }
+}
+
+const fn flag(
+    name: &'static str,
+    default: &'static str,
+    set: fn(&mut Draft, bool),
+    help: &'static str,
+) -> Opt {
+    option(name, default, Set::Bool(set), help)
+}
+
+const fn text(
+    name: &'static str,
+    default: &'static str,
+    set: fn(&mut Draft, &str),
+    help: &'static str,
+) -> Opt {
+    option(name, default, Set::Text(set), help)
+}
+
+const fn int(
+    name: &'static str,
+    default: &'static str,
+    range: Range,
+    set: fn(&mut Draft, i32),
+    help: &'static str,
+) -> Opt {
+    option(name, default, Set::Int(range, set), help)
+}
+
+const fn special(
+    name: &'static str,
+    form: &'static str,
+    set: fn(&mut Draft, &Line) -> Result<(), Problem>,
+    help: &'static str,
+) -> Opt {
+    option(name, "", Set::Words(form, set), help)
+}
+
+/// For values that are checked and go nowhere yet.
+fn unused_flag(_: &mut Draft, _: bool) {}
+fn unused_int(_: &mut Draft, _: i32) {}
+fn unused_text(_: &mut Draft, _: &str) {}
+
+const NO_BRIDGE: &str = "Bridges are not supported yet: run the bridge in another broker.";
+const NO_PLUGIN: &str = "Plugins cannot be loaded: use 'password_file' and 'acl_file'.";
+const NO_TLS: &str = "TLS is not supported yet: put a TLS proxy in front of a listener bound to 127.0.0.1.";
+const NO_PSK: &str =
+    "Pre-shared keys are not supported yet: put a TLS proxy in front of a listener bound to 127.0.0.1.";
+const NO_WEBSOCKETS: &str = "WebSocket listeners are not supported yet: remove this listener.";
+const NO_HTTP: &str = "The HTTP interface is not supported yet: remove this listener.";
+const NO_PROXY: &str = "The PROXY protocol is not supported yet: let the proxy connect without it.";
+const IN_MEMORY: &str = "everything is kept in memory only for now.";
+const NEED_NOTHING: &str = "nothing here needs it.";
+
+/// Words of `log_dest`.
+pub(crate) const LOG_DESTS: &[(&str, Support)] = &[
+    ("stdout", Support::Supported),
+    ("stderr", Support::Supported),
+    ("topic", Support::Supported),
+    ("file", Support::Supported),
+    ("none", Support::Supported),
+    ("syslog", Support::NoEffect("log lines go to standard error instead.")),
+    ("dlt", Support::NoEffect("there is no DLT daemon; log lines go to standard error instead.")),
+];
+
+/// All directives, in the order of the manual: general, security, limits, persistence, listeners, bridges.
+#[rustfmt::skip]
+pub static OPTIONS: &[Opt] = &[
+    // General, logging, process
+    special("include_dir", "DIRECTORY", words::include_dir, "Reads every *.conf file of a directory, in the order of their names.")
+        .repeat(Repeat::Adds).reload(),
+    text("pid_file", "", |d, v| d.config.process.pid_file = Some(v.into()), "Writes the process id to this file."),
+    text("user", "mosquitto", |d, v| d.config.process.user = Some(v.into()), "Becomes this user when started as root.")
+        .repeat(Repeat::LastWarned),
+    special("log_dest", "stdout|stderr|syslog|topic|none|file PATH", words::log_dest, "Where log lines go; several lines add up.")
+        .repeat(Repeat::Adds).reload(),
+    int("log_facility", "", range(0, 7, "Invalid 'log_facility' value ({})."), unused_int, "Facility local0 to local7 of syslog lines.")
+        .no_effect("log lines are not sent to syslog."),
+    flag("log_timestamp", "true", |d, v| d.config.log.timestamp = v, "Begins each log line with the time.").reload(),
+    text("log_timestamp_format", "", |d, v| d.config.log.timestamp_format = Some(v.into()), "Form of that time, as for strftime.").reload(),
+    special("log_type", "error|warning|notice|information|debug|subscribe|unsubscribe|websockets|internal|all|none", words::log_type, "Which log lines are written; several lines add up.")
+        .repeat(Repeat::Adds).reload(),
+    flag("connection_messages", "true", |d, v| d.config.log.connection_messages = v, "Logs when clients come and go.").reload(),
+    int("sys_interval", "10", range(0, 65535, "Invalid 'sys_interval' value ({})."),
+        |d, v| d.config.sys_interval = positive(v).map(|s| Duration::from_secs(s.into())), "Seconds between updates of the $SYS topics; 0 turns them off.").reload(),
+    flag("enable_control_api", "false", |d, v| d.config.enable_control_api = v, "Answers requests on $CONTROL/broker/v1.").reload()
+        .no_effect("$CONTROL is not answered yet."),
+    special("memory_limit", "BYTES", words::memory_limit, "Bytes of memory the broker may use.").reload()
+        .no_effect("memory is bounded by the limits on queues, packets and connections."),
+    flag("set_tcp_nodelay", "false", |d, v| d.config.set_tcp_nodelay = v, "Sends small packets to clients without delay.").reload(),
+    int("websockets_log_level", "0", ANY, unused_int, "Log mask of the original's WebSocket library.").no_effect(NEED_NOTHING),
+    int("shards", "0", range(0, SHARDS_MAX, "Invalid 'shards' value ({})."), |d, v| d.config.shards = positive_u16(v),
+        "Event loops to run; 0 is one for each core."),
+
+    // Security
+    flag("allow_anonymous", "false", words::allow_anonymous, "Lets clients in that give no user name.").security().reload(),
+    text("password_file", "", |d, v| d.security().password_file = Some(v.into()), "Users and their password hashes.")
+        .security().reload().repeat(Repeat::LastWarned),
+    text("acl_file", "", |d, v| d.security().acl_file = Some(v.into()), "Rules on who may read and write which topics.")
+        .security().reload().repeat(Repeat::LastWarned),
+    text("psk_file", "", |d, v| d.security().psk_file = Some(v.into()), "Identities and their pre-shared TLS keys.")
+        .security().reload().repeat(Repeat::LastWarned).refused(NO_PSK),
+    special("per_listener_settings", "true|false", words::per_listener_settings, "Security settings belong to the listener above them.")
+        .deprecated("Settings of one listener can be written as 'listener_allow_anonymous' and 'listener_auto_id_prefix'."),
+    flag("allow_zero_length_clientid", "true", |d, v| d.security().allow_zero_length_clientid = Some(v), "Gives a generated id to clients that send none.")
+        .security().reload(),
+    special("auto_id_prefix", "TEXT", words::auto_id_prefix, "Beginning of generated client ids.")
+        .security().reload().repeat(Repeat::Error).deprecated("Please use 'listener_auto_id_prefix' instead."),
+    text("clientid_prefixes", "", |d, v| d.config.clientid_prefixes = Some(v.into()), "Lets in only clients whose id begins with this.")
+        .reload().repeat(Repeat::LastWarned).deprecated(""),
+    flag("check_retain_source", "true", |d, v| d.config.delivery.check_retain_source = v, "Asks again whether the publisher of a retained message may write its topic before giving it out."),
+    special("plugin", "PATH", words::plugin, "Loads a plugin.").aliases(&["auth_plugin"]).security().repeat(Repeat::Adds).refused(NO_PLUGIN),
+    special("global_plugin", "PATH", words::plugin, "Loads a plugin for all listeners.").repeat(Repeat::Adds).refused(NO_PLUGIN),
+    special("plugin_load", "NAME PATH", words::plugin, "Loads a plugin for later use by listeners.").repeat(Repeat::Adds).refused(NO_PLUGIN),
+    special("plugin_use", "NAME", words::plugin, "Uses a loaded plugin for this listener.").listener(NotDefault).repeat(Repeat::Adds).refused(NO_PLUGIN),
+    special("plugin_opt_*", "VALUE", words::plugin_option, "An option of the plugin above it.").aliases(&["auth_opt_*"])
+        .scope(Scope::Plugin).repeat(Repeat::Adds).refused(NO_PLUGIN),
+    flag("auth_plugin_deny_special_chars", "true", unused_flag, "Refuses + and # in user names and client ids before the plugin sees them.")
+        .scope(Scope::Plugin).refused(NO_PLUGIN),
+
+    // Limits, queues, protocol
+    int("max_inflight_messages", "20", range(i32::MIN, 65535, "'max_inflight_messages' must be <= 65535."),
+        |d, v| d.config.limits.max_inflight_messages = positive_u16(v).filter(|&n| n < u16::MAX), "QoS 1 and 2 messages on their way to one client at a time; 0 is no limit.").reload(),
+    int("max_inflight_bytes", "0", ANY, |d, v| d.config.limits.max_inflight_bytes = positive(v), "Bytes of those messages; 0 is no limit.").reload(),
+    int("max_queued_messages", "1000", ANY, |d, v| d.config.limits.max_queued_messages = positive(v), "Messages that wait for one client beyond those; 0 is no limit.").reload(),
+    int("max_queued_bytes", "0", ANY, |d, v| d.config.limits.max_queued_bytes = positive(v), "Bytes of the messages that wait; 0 is no limit.").reload(),
+    flag("queue_qos0_messages", "false", |d, v| d.config.delivery.queue_qos0_messages = v, "Keeps QoS 0 messages, too, for clients that are away.").reload(),
+    int("message_size_limit", "0", range(0, 268_435_455, "Invalid 'message_size_limit' value ({})."),
+        words::message_size_limit, "Bytes of a published payload; 0 is no limit.").reload(),
+    int("max_packet_size", "2000000", range(20, i32::MAX, "'max_packet_size' must be >= 20."),
+        |d, v| d.config.limits.max_packet_size = v.unsigned_abs(), "Bytes of a whole packet.").reload(),
+    int("max_keepalive", "0", range(0, 65535, "Invalid 'max_keepalive' value ({})."),
+        |d, v| d.config.limits.max_keepalive = positive_u16(v), "Longest keep-alive in seconds; 0 is no limit."),
+    int("global_max_clients", "-1", ANY, |d, v| d.config.limits.global_max_clients = positive(v), "Sessions, connected or not; -1 is no limit.").reload(),
+    int("global_max_connections", "-1", ANY, |d, v| d.config.limits.global_max_connections = positive(v), "Connected clients; -1 is no limit.").reload(),
+    special("persistent_client_expiration", "NUMBER s|h|d|w|m|y, in one word", words::persistent_client_expiration, "How long the session of a client that is away is kept.").reload(),
+    flag("retain_available", "true", |d, v| d.config.delivery.retain_available = v, "Takes retained messages.").reload(),
+    int("retain_expiry_interval", "", range(1, i32::MAX, "retain_expiry_interval must be >= 1."),
+        words::retain_expiry_interval, "Minutes between sweeps for expired retained messages.")
+        .no_effect("there is no periodic sweep."),
+    flag("upgrade_outgoing_qos", "false", |d, v| d.config.delivery.upgrade_outgoing_qos = v, "Delivers with the subscription's QoS even if the message was published with a lower one.").reload(),
+    flag("allow_duplicate_messages", "true", |d, v| d.config.delivery.allow_duplicate_messages = v, "Sends one copy for each subscription of a client that matches.")
+        .reload().deprecated("The behaviour will default to true."),
+    option("retry_interval", "", Set::Ignored, "Seconds after which unanswered messages were sent again.").no_effect("messages are sent again when the client reconnects."),
+
+    // Persistence
+    flag("persistence", "false", |d, v| d.config.persistence.on = v, "Keeps sessions and retained messages over a restart.")
+        .aliases(&["retained_persistence"]).reload().no_effect(IN_MEMORY),
+    text("persistence_file", "mosquitto.db", |d, v| v.clone_into(&mut d.config.persistence.file), "Name of the file they are kept in.").reload().no_effect(IN_MEMORY),
+    text("persistence_location", "", |d, v| d.config.persistence.location = Some(v.into()), "Directory of that file.").reload().no_effect(IN_MEMORY),
+    int("autosave_interval", "1800", ANY, |d, v| d.config.persistence.autosave_interval = positive(v).map(|s| Duration::from_secs(s.into())),
+        "Seconds between savings; 0 saves only at exit.").reload().no_effect(IN_MEMORY),
+    flag("autosave_on_changes", "false", |d, v| d.config.persistence.autosave_on_changes = v, "Counts changes instead of seconds for that.").reload().no_effect(IN_MEMORY),
+
+    // Listeners
+    special("listener", "PORT [ADDRESS|HOST], or 0 PATH", words::listener, "Opens a port, or a Unix socket; the options below belong to it.")
+        .repeat(Repeat::Adds).label("listener port"),
+    special("bind_address", "ADDRESS|HOST", words::bind_address, "Address or host name of the default listener.")
+        .repeat(Repeat::Error).label("default listener bind_address").deprecated("Please use 'listener PORT ADDRESS' instead."),
+    special("port", "PORT", words::port, "Port of the default listener.")
+        .repeat(Repeat::LastWarned).deprecated("Please use 'listener' instead."),
+    text("bind_interface", "", |d, v| d.here().bind_interface = Some(v.into()), "Opens the listener on this network interface only.")
+        .listener(OrDefault).refused("Give the interface's address in the 'listener' line."),
+    option("protocol", "mqtt", Set::Choice(
+        &[("mqtt", Support::Supported), ("websockets", Support::Refused(NO_WEBSOCKETS)), ("http_api", Support::Refused(NO_HTTP))],
+        |d, v| d.here().protocol = match v {
+            "websockets" => Protocol::Websockets,
+            "http_api" => Protocol::HttpApi,
+            _ => Protocol::Mqtt,
+        }), "What the listener speaks.").listener(OrDefault),
+    special("accept_protocol_versions", "3,4,5", words::accept_protocol_versions, "MQTT versions clients may use: 3 is 3.1, 4 is 3.1.1.")
+        .listener(NotDefault).reload(),
+    flag("listener_allow_anonymous", "", |d, v| d.here_security().allow_anonymous = Some(v), "Like allow_anonymous, for this listener.").listener(Defined).reload(),
+    special("listener_auto_id_prefix", "TEXT", words::listener_auto_id_prefix, "Beginning of the client ids this listener generates.")
+        .listener(Defined).repeat(Repeat::Error).reload(),
+    int("max_connections", "-1", ANY, |d, v| d.here().max_connections = positive(v), "Connections of this listener at a time; -1 is no limit.").listener(OrDefault),
+    int("max_qos", "2", range(0, 2, "'max_qos' must be between 0 and 2 inclusive."), |d, v| d.here().max_qos = u8::try_from(v).unwrap_or(2),
+        "Highest QoS this listener's clients can use.").aliases(&["maximum_qos"]).label("max_qos").listener(OrDefault),
+    int("max_topic_alias", "10", range(0, 65535, "Invalid 'max_topic_alias' value in configuration."),
+        |d, v| d.here().max_topic_alias = positive_u16(v).unwrap_or(0), "Topic aliases a client may use.").listener(Defined),
+    int("max_topic_alias_broker", "10", range(0, 65535, "Invalid 'max_topic_alias_broker' value in configuration."),
+        |d, v| d.here().max_topic_alias_broker = positive_u16(v).unwrap_or(0), "Topic aliases the broker may use towards a client.").listener(Defined),
+    special("mount_point", "TOPIC PREFIX", words::mount_point, "Puts this before all topics of the listener's clients.").listener(Defined)
+        .repeat(Repeat::LastWarned).refused("Topics cannot be prefixed yet: keep the listeners' clients apart with 'acl_file'."),
+    special("socket_domain", "ipv4|ipv6", words::socket_domain, "Opens the listener for one address family only.").listener(OrDefault),
+    flag("use_username_as_clientid", "false", |d, v| d.here().use_username_as_clientid = v, "Replaces client ids by user names.").listener(OrDefault),
+    int("enable_proxy_protocol", "", range(1, 2, "enable_proxy_protocol must be 1 or 2."),
+        |d, v| d.here().proxy = Some(if v == 1 { ProxyProtocol::V1 } else { ProxyProtocol::V2 }), "Expects the PROXY protocol's header, version 1 or 2.")
+        .listener(Defined).refused(NO_PROXY),
+    flag("proxy_protocol_v2_require_tls", "false", |d, v| d.here().proxy_require_tls = v, "Lets in only clients that the proxy says use TLS.")
+        .listener(Defined).refused(NO_PROXY),
+    text("http_dir", "", |d, v| d.here().http_dir = Some(v.into()), "Files an http_api listener gives out.").listener(Defined).refused(NO_HTTP),
+    int("packet_buffer_size", "4096", range(0, 65535, "Packet buffer size must be between 0 and 65535 inclusive."), unused_int, "Bytes of the first read buffer of a connection.")
+        .aliases(&["websockets_headers_size"]).no_effect("an idle connection has no buffer, and a busy one has what it needs."),
+    text("websockets_origin", "", |d, v| d.here().websockets_origins.push(v.to_owned()), "Lets in only web pages of this origin; several lines add up.")
+        .listener(Defined).repeat(Repeat::Adds).refused(NO_WEBSOCKETS),
+    text("cafile", "", |d, v| d.here().tls.cafile = Some(v.into()), "Certificates that may sign those of clients.").tls(Defined).repeat(Repeat::LastWarned),
+    text("capath", "", |d, v| d.here().tls.capath = Some(v.into()), "Directory of such certificates.").tls(OrDefault).repeat(Repeat::LastWarned),
+    text("certfile", "", |d, v| d.here().tls.certfile = Some(v.into()), "The listener's certificate chain.").tls(OrDefault).repeat(Repeat::LastWarned).reload(),
+    text("keyfile", "", |d, v| d.here().tls.keyfile = Some(v.into()), "The key of that certificate.").tls(OrDefault).repeat(Repeat::LastWarned).reload(),
+    text("crlfile", "", |d, v| d.here().tls.crlfile = Some(v.into()), "Certificates that are no longer valid.").tls(OrDefault).repeat(Repeat::LastWarned),
+    option("dhparamfile", "", Set::Ignored, "Parameters of an old key exchange.").no_effect("dhparamfile is no longer required."),
+    text("ciphers", "", |d, v| d.here().tls.ciphers = Some(v.into()), "Cipher suites up to TLS 1.2, in OpenSSL's names.").tls(OrDefault).repeat(Repeat::LastWarned),
+    text("ciphers_tls1.3", "", |d, v| d.here().tls.ciphers_tls13 = Some(v.into()), "Cipher suites of TLS 1.3, in OpenSSL's names.").tls(OrDefault).repeat(Repeat::LastWarned),
+    text("tls_version", "tlsv1.2", |d, v| d.here().tls.version = Some(v.into()), "Lowest version of TLS: tlsv1.2 or tlsv1.3.").tls(Defined),
+    flag("require_certificate", "false", |d, v| d.here().tls.require_certificate = v, "Lets in only clients with a certificate.").tls(OrDefault),
+    flag("use_identity_as_username", "false", |d, v| d.here().tls.use_identity_as_username = v, "Takes the certificate's common name as user name.").tls(OrDefault),
+    flag("use_subject_as_username", "false", |d, v| d.here().tls.use_subject_as_username = v, "Takes the certificate's whole subject as user name.").tls(OrDefault),
+    flag("disable_client_cert_date_checks", "false", |d, v| d.here().tls.disable_client_cert_date_checks = v, "Accepts client certificates that have expired.").tls(Defined),
+    text("tls_engine", "", unused_text, "Hardware that holds the key.").tls(OrDefault),
+    text("tls_engine_kpass_sha1", "", unused_text, "Hash of the password of that hardware.").tls(OrDefault).repeat(Repeat::LastWarned),
+    text("tls_keyform", "pem", unused_text, "Where the key is: pem or engine.").tls(OrDefault).repeat(Repeat::Last),
+    text("psk_hint", "", |d, v| d.here().tls.psk_hint = Some(v.into()), "Turns pre-shared keys on, with this hint to clients.").listener(OrDefault).refused(NO_PSK),
+
+    // Bridges
+    special("connection", "NAME", words::connection, "Begins a bridge to another broker; the options below belong to it.")
+        .repeat(Repeat::Adds).reload().refused(NO_BRIDGE),
+    special("address", "HOST[:PORT] …", words::bridge_address, "The broker to connect to, with others to try after it.").aliases(&["addresses"]).bridge(),
+    special("topic", "PATTERN [out|in|both [QOS [LOCAL-PREFIX [REMOTE-PREFIX]]]]", words::bridge_topic, "Topics to exchange, and how they are renamed.")
+        .bridge().repeat(Repeat::Adds),
+    option("bridge_protocol_version", "mqttv311", Set::Choice(&words_of(["mqttv31", "mqttv311", "mqttv50"]), unused_text), "MQTT version of the bridge.").bridge(),
+    flag("bridge_attempt_unsubscribe", "true", unused_flag, "Ends subscriptions left over at the other broker.").bridge(),
+    text("bridge_bind_address", "", unused_text, "Address to connect from.").bridge(),
+    int("bridge_max_packet_size", "0", ANY, unused_int, "Bytes of a packet; 0 is no limit.").bridge(),
+    int("bridge_max_topic_alias", "10", range(0, 65535, "bridge_max_topic_alias must be > 0 and <= 65535."), unused_int, "Topic aliases the other broker may use.").bridge(),
+    flag("bridge_outgoing_retain", "true", unused_flag, "Messages sent out stay retained.").bridge(),
+    int("bridge_receive_maximum", "20", range(1, 65535, "bridge_receive_maximum must be greater than 0 and lower than 65536."), unused_int, "QoS 1 and 2 messages on their way to the bridge at a time.").bridge(),
+    int("bridge_session_expiry_interval", "0", range(0, i32::MAX, "bridge_session_expiry_interval must not be negative."), unused_int, "Seconds the session at the other broker is kept.").bridge(),
+    special("bridge_tcp_keepalive", "IDLE INTERVAL COUNTER", words::bridge_tcp_keepalive, "Keep-alive of the TCP connection.").bridge(),
+    int("bridge_tcp_user_timeout", "", range(0, i32::MAX, "invalid TCP user timeout value."), unused_int, "Milliseconds sent data may stay without an acknowledgement.").bridge(),
+    option("bridge_reload_type", "lazy", Set::Choice(&words_of(["lazy", "immediate"]), unused_text), "When a reload changes a running bridge.").bridge(),
+    flag("cleansession", "false", unused_flag, "Forgets the session at the other broker.").bridge(),
+    flag("local_cleansession", "", unused_flag, "Forgets the session at this broker.").bridge(),
+    int("keepalive_interval", "60", range(i32::MIN, 65535, "Bridge keepalive value too high."), unused_int, "Keep-alive in seconds, at least 5.").bridge(),
+    int("idle_timeout", "60", ANY, unused_int, "Seconds without messages after which a lazy bridge stops.").bridge(),
+    int("threshold", "10", ANY, unused_int, "Waiting messages that start a lazy bridge.").bridge(),
+    option("start_type", "automatic", Set::Choice(
+        &[("automatic", Support::Supported), ("lazy", Support::Supported), ("once", Support::Supported), ("manual", Support::Refused("Use 'lazy' or 'once'."))],
+        unused_text), "When the bridge connects.").bridge(),
+    special("restart_timeout", "SECONDS | BASE CAP [STABLE]", words::bridge_restart_timeout, "Seconds to wait before connecting again.").bridge(),
+    flag("round_robin", "false", unused_flag, "Treats all addresses alike instead of preferring the first.").bridge(),
+    flag("notifications", "true", unused_flag, "Publishes whether the bridge is up.").bridge(),
+    flag("notifications_local_only", "false", unused_flag, "Publishes that at this broker only.").bridge(),
+    text("notification_topic", "", unused_text, "Topic of that.").bridge(),
+    flag("try_private", "true", unused_flag, "Tells the other broker that this is a bridge.").bridge(),
+    text("local_clientid", "", unused_text, "Client id at this broker.").bridge().label("bridge local clientid"),
+    text("local_username", "", unused_text, "User name at this broker.").bridge().label("bridge local_username"),
+    text("local_password", "", unused_text, "Password at this broker.").bridge().label("bridge local_password"),
+    text("remote_clientid", "", unused_text, "Client id at the other broker.").aliases(&["clientid"]).bridge().label("bridge remote clientid"),
+    text("remote_username", "", unused_text, "User name at the other broker.").aliases(&["username"]).bridge().label("bridge remote_username"),
+    text("remote_password", "", unused_text, "Password at the other broker.").aliases(&["password"]).bridge().label("bridge remote_password"),
+    text("bridge_cafile", "", unused_text, "Certificates that may sign the other broker's.").bridge(),
+    text("bridge_capath", "", unused_text, "Directory of such certificates.").bridge(),
+    flag("bridge_tls_use_os_certs", "false", unused_flag, "Trusts the certificates the system trusts.").bridge(),
+    text("bridge_certfile", "", unused_text, "The bridge's certificate chain.").bridge(),
+    text("bridge_keyfile", "", unused_text, "The key of that certificate.").bridge().repeat(Repeat::LastWarned),
+    text("bridge_alpn", "", unused_text, "Application protocol named in the TLS handshake.").bridge(),
+    text("bridge_ciphers", "", unused_text, "Cipher suites up to TLS 1.2, in OpenSSL's names.").bridge(),
+    text("bridge_ciphers_tls1.3", "", unused_text, "Cipher suites of TLS 1.3, in OpenSSL's names.").bridge(),
+    text("bridge_tls_version", "tlsv1.2", unused_text, "Lowest version of TLS.").bridge(),
+    flag("bridge_insecure", "false", unused_flag, "Does not compare the host name with the certificate.").bridge(),
+    flag("bridge_require_ocsp", "false", unused_flag, "Requires a stapled proof that the certificate is not revoked.").bridge(),
+    text("bridge_identity", "", unused_text, "Identity of the pre-shared key.").bridge(),
+    text("bridge_psk", "", unused_text, "Pre-shared key in hexadecimal.").bridge(),
+];
+
+/// Words that are all supported.
+const fn words_of<const N: usize>(words: [&'static str; N]) -> [(&'static str, Support); N] {
+    let mut list = [("", Support::Supported); N];
+    let mut i = 0;
+    while i < N {
+        list[i].0 = words[i];
+        i += 1;
+    }
+    list
+}
