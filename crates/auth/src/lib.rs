@@ -1,2 +1,14 @@
 //! Password files and access control lists, and the reasons for each decision.
+//!
+//! * [`password`]: who somebody is. Files in Mosquitto's format, read and written.
+//! * [`acl`]: what somebody may do. Files in Mosquitto's grammar; every decision names the rule behind it.
+//! * [`passwd`]: the `mosquitto_passwd` command as a function.
+//!
+//! Nothing here opens a socket or reads a clock. Checking a password is slow on purpose and belongs on a thread
+//! of its own; checking access takes no allocation and belongs on the path of every message.
 #![forbid(unsafe_code)]
+
+pub mod acl;
+pub mod passwd;
+pub mod password;
+mod text_file;
