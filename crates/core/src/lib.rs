@@ -1,2 +1,33 @@
-//! The deterministic heart of GroveMQ: sessions, routing, flow control; no I/O, no clock.
+//! The deterministic heart of GroveMQ.
+//!
+//! Bytes, events and the time go in; bytes and actions come out. Everything about MQTT is decided here; sockets,
+//! clocks, threads and files belong to the driver around it. The broker's brain is [`Shard`], one per event loop;
+//! the shards of a broker share a [`Router`].
 #![forbid(unsafe_code)]
+
+pub mod access;
+pub mod client;
+pub mod observe;
+pub mod qos;
+pub mod router;
+
+mod connection;
+mod encode;
+mod limits;
+mod message;
+mod outbox;
+mod outgoing;
+mod session;
+mod shard;
+mod slab;
+mod time;
+mod timers;
+
+pub use limits::{Limits, ListenerLimits};
+pub use message::{Message, MessageRef};
+pub use outbox::Outbox;
+pub use outgoing::{Outgoing, Parcel, Resend};
+pub use router::Router;
+pub use shard::{Action, Batch, ListenerSettings, Progress, Settings, Shard, Verdict};
+pub use slab::{Key, Slab};
+pub use time::Time;

@@ -1,0 +1,42 @@
+//! What the core asks of the outside about who may do what.
+
+use std::fmt::Debug;
+
+/// A client as access rules see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who<'a> {
+    pub client_id: &'a str,
+    pub username: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Receive messages of a topic.
+    Read,
+    /// Publish to a topic.
+    Write,
+}
+
+/// Access rules. Asked on the event loop: must answer at once and without blocking.
+pub trait Authorize: Send + Sync + Debug {
+    /// `Err` holds the reason: the deciding rule, or that there is none.
+    fn check(&self, who: Who<'_>, access: Access, topic: &str) -> Result<(), String>;
+}
+
+/// A client's credentials, to be checked away from the event loop.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    pub client_id: String,
+    pub username: Option<String>,
+    pub password: Option<Vec<u8>>,
+}
+
+impl Debug for Login {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Login")
+            .field("client_id", &self.client_id)
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "…"))
+            .finish()
+    }
+}

@@ -1,0 +1,283 @@
+//! Messages on their way to the server: the queue, the window of QoS 1 and 2, and what a new connection does to them.
+
+use super::{Error, Event, Message, PublishAck, Time, outlet::Outlet};
+use crate::qos::{Answer, Sender, SenderStep};
+use grovemq_codec::{Ack, PacketType, Qos, ReasonCode, Version};
+use hashbrown::HashMap;
+use std::{collections::VecDeque, num::NonZeroU16};
+
+/// What the server allows on this connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PublishLimits {
+    pub(super) maximum_qos: Qos,
+    pub(super) retain_available: bool,
+    pub(super) topic_alias_maximum: u16,
+}
+
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    queue: VecDeque<Queued>,
+    queue_bytes: usize,
+    queue_len_max: usize,
+    queue_bytes_max: usize,
+    inflight: HashMap<NonZeroU16, Flight, foldhash::fast::FixedState>,
+    inflight_max: usize,
+    /// What an earlier connection left in flight, in its first order, to be sent again over this one.
+    resend: VecDeque<NonZeroU16>,
+    /// How many more QoS 1 and 2 messages the server takes on this connection. [MQTT-3.3.4-9]
+    quota: u16,
+    quota_max: u16,
+    order: u64,
+}
+
+#[derive(Debug)]
+struct Queued {
+    message: Message,
+    token: Option<u64>,
+    since: Time,
+}
+
+#[derive(Debug)]
+struct Flight {
+    state: Sender,
+    /// Dropped once the server has it (PUBREC).
+    message: Option<Message>,
+    token: Option<u64>,
+    order: u64,
+}
+
+impl Outgoing {
+    pub(super) fn new(inflight_max: u16, queue_len_max: usize, queue_bytes_max: usize) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            queue_len_max,
+            queue_bytes_max,
+            inflight: HashMap::default(),
+            inflight_max: usize::from(inflight_max.max(1)),
+            resend: VecDeque::new(),
+            quota: 0,
+            quota_max: 0,
+            order: 0,
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, now: Time, message: Message, token: Option<u64>) -> Result<(), Error> {
+        let bytes = message.queue_bytes();
+        if self.is_full() || self.queue_bytes.saturating_add(bytes) > self.queue_bytes_max {
+            return Err(Error::QueueFull);
+        }
+        self.queue_bytes += bytes;
+        self.queue.push_back(Queued { message, token, since: now });
+        Ok(())
+    }
+
+    /// The server keeps its session: what was in flight is sent again. [MQTT-4.4.0-1]
+    pub(super) fn resume(&mut self, receive_maximum: u16) {
+        self.open_window(receive_maximum);
+        self.resend = self.in_order().into();
+    }
+
+    /// The server has lost the session: what it had not taken over is sent as new, what it had is done.
+    pub(super) fn restart(&mut self, now: Time, receive_maximum: u16, outlet: &mut Outlet) {
+        self.open_window(receive_maximum);
+        self.resend.clear();
+        for id in self.in_order().into_iter().rev() {
+            let Some(flight) = self.inflight.remove(&id) else { continue };
+            if let Some(message) = flight.message {
+                // Bounded by the window, so the queue's own bound may be exceeded by that much.
+                self.queue_bytes += message.queue_bytes();
+                self.queue.push_front(Queued { message, token: flight.token, since: now });
+            } else {
+                published(outlet, flight.token, Ok(ack_of(id, ReasonCode::Success)));
+            }
+        }
+    }
+
+    /// Sends again the next message of the last connection. False: there is none, or the window is shut.
+    pub(super) fn resend_next(&mut self, outlet: &mut Outlet) -> bool {
+        let Some(&id) = self.resend.front() else { return false };
+        let Some(flight) = self.inflight.get(&id) else {
+            self.resend.pop_front();
+            return true;
+        };
+        match &flight.message {
+            None => outlet.ack(PacketType::PubRel, id, ReasonCode::Success),
+            Some(_) if self.quota == 0 => return false,
+            // [MQTT-3.3.1-1]
+            Some(message) => match outlet.publish(message, true, Some(id)) {
+                Ok(()) => self.quota -= 1,
+                Err(error) => {
+                    let token = flight.token;
+                    self.inflight.remove(&id);
+                    published(outlet, token, Err(error));
+                }
+            },
+        }
+        self.resend.pop_front();
+        true
+    }
+
+    /// Sends the next message of the queue; `free_id` gives an id nobody uses. False: nothing can be sent now.
+    pub(super) fn send_next(
+        &mut self,
+        now: Time,
+        limits: PublishLimits,
+        free_id: impl FnOnce(&Self) -> Option<NonZeroU16>,
+        outlet: &mut Outlet,
+    ) -> bool {
+        let Some(next) = self.queue.front() else { return false };
+        let acked = next.message.qos != Qos::AtMostOnce;
+        if acked && !self.window_open() {
+            return false;
+        }
+        let id = if acked {
+            let id = free_id(self);
+            if id.is_none() {
+                return false;
+            }
+            id
+        } else {
+            None
+        };
+        let Some(mut next) = self.queue.pop_front() else { return false };
+        self.queue_bytes = self.queue_bytes.saturating_sub(next.message.queue_bytes());
+        match admit(&mut next, now, limits, outlet.version).and_then(|()| outlet.publish(&next.message, false, id))
+        {
+            Err(error) => published(outlet, next.token, Err(error)),
+            Ok(()) => match id {
+                None => {
+                    published(outlet, next.token, Ok(PublishAck { reason: ReasonCode::Success, packet_id: None }));
+                }
+                Some(id) => self.launch(id, next),
+            },
+        }
+        true
+    }
+
+    /// PUBACK, PUBREC or PUBCOMP.
+    pub(super) fn handle_ack(&mut self, kind: PacketType, ack: &Ack<'_>, outlet: &mut Outlet) {
+        let id = ack.packet_id;
+        let answer = match kind {
+            PacketType::PubAck => Answer::PubAck,
+            PacketType::PubRec if ack.reason.is_error() => Answer::PubRecError,
+            PacketType::PubRec => Answer::PubRec,
+            _ => Answer::PubComp,
+        };
+        let Some(flight) = self.inflight.get_mut(&id) else {
+            if answer == Answer::PubRec {
+                // Without an answer the server would keep the id for ever. [MQTT-4.3.3-4]
+                outlet.ack(PacketType::PubRel, id, ReasonCode::PacketIdentifierNotFound);
+            }
+            return;
+        };
+        match flight.state.on(answer) {
+            SenderStep::Ignore => {}
+            SenderStep::ReleaseAgain => outlet.ack(PacketType::PubRel, id, ReasonCode::Success),
+            SenderStep::Release => {
+                flight.message = None;
+                outlet.ack(PacketType::PubRel, id, ReasonCode::Success);
+            }
+            SenderStep::Done => {
+                let token = flight.token;
+                self.inflight.remove(&id);
+                self.quota = self.quota.saturating_add(1).min(self.quota_max);
+                // A PUBCOMP with "not found" is as good: the server is done with the message.
+                let result = if ack.reason.is_error() && kind != PacketType::PubComp {
+                    let text = ack.properties.reason_string.map(ToOwned::to_owned);
+                    Err(Error::Refused { packet: PacketType::Publish, reason: ack.reason, text })
+                } else {
+                    let reason =
+                        if kind == PacketType::PubComp { ReasonCode::Success } else { ack.reason };
+                    Ok(ack_of(id, reason))
+                };
+                published(outlet, token, result);
+            }
+        }
+    }
+
+    /// Gives everything up.
+    pub(super) fn fail_all(&mut self, error: &Error, outlet: &mut Outlet) {
+        for id in self.in_order() {
+            if let Some(flight) = self.inflight.remove(&id) {
+                published(outlet, flight.token, Err(error.clone()));
+            }
+        }
+        self.resend.clear();
+        self.queue_bytes = 0;
+        for queued in self.queue.drain(..) {
+            published(outlet, queued.token, Err(error.clone()));
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.len() >= self.queue_len_max || self.queue_bytes >= self.queue_bytes_max
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.inflight.is_empty()
+    }
+
+    pub(super) fn uses(&self, id: NonZeroU16) -> bool {
+        self.inflight.contains_key(&id)
+    }
+
+    fn window_open(&self) -> bool {
+        self.quota > 0 && self.resend.is_empty() && self.inflight.len() < self.inflight_max
+    }
+
+    fn open_window(&mut self, receive_maximum: u16) {
+        self.quota_max = receive_maximum;
+        self.quota = receive_maximum;
+    }
+
+    fn launch(&mut self, id: NonZeroU16, queued: Queued) {
+        let state =
+            if queued.message.qos == Qos::ExactlyOnce { Sender::AwaitPubRec } else { Sender::AwaitPubAck };
+        let flight = Flight { state, message: Some(queued.message), token: queued.token, order: self.order };
+        self.order += 1;
+        self.quota -= 1;
+        self.inflight.insert(id, flight);
+    }
+
+    fn in_order(&self) -> Vec<NonZeroU16> {
+        let mut ids: Vec<(u64, NonZeroU16)> = self.inflight.iter().map(|(id, f)| (f.order, *id)).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
+/// Checks the message against what the server said, and takes the time it waited off its expiry.
+fn admit(queued: &mut Queued, now: Time, limits: PublishLimits, version: Version) -> Result<(), Error> {
+    let message = &mut queued.message;
+    if message.qos > limits.maximum_qos {
+        return Err(Error::Unsupported(ReasonCode::QosNotSupported)); // [MQTT-3.2.2-11]
+    }
+    if message.retain && !limits.retain_available {
+        return Err(Error::Unsupported(ReasonCode::RetainNotSupported)); // [MQTT-3.2.2-14]
+    }
+    if version < Version::V5 {
+        return Ok(());
+    }
+    if message.properties.topic_alias.is_some_and(|alias| alias > limits.topic_alias_maximum) {
+        return Err(Error::Unsupported(ReasonCode::TopicAliasInvalid)); // [MQTT-3.3.2-9]
+    }
+    if let Some(expiry) = &mut message.properties.message_expiry {
+        let waited = u32::try_from(now.seconds_since(queued.since)).unwrap_or(u32::MAX);
+        if waited > 0 && waited >= *expiry {
+            return Err(Error::Expired);
+        }
+        *expiry -= waited;
+    }
+    Ok(())
+}
+
+fn ack_of(id: NonZeroU16, reason: ReasonCode) -> PublishAck {
+    PublishAck { reason, packet_id: Some(id) }
+}
+
+fn published(outlet: &mut Outlet, token: Option<u64>, result: Result<PublishAck, Error>) {
+    if let Some(token) = token {
+        outlet.events.push_back(Event::Published { token, result });
+    }
+}

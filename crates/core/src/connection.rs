@@ -1,0 +1,140 @@
+//! One client's byte stream: where it stands, what it was promised, what waits to be sent.
+
+use crate::Time;
+use crate::encode::Alias;
+use crate::observe::{Cause, Peer};
+use crate::outbox::Outbox;
+use crate::slab::Key;
+use grovemq_codec::Version;
+
+/// ```text
+/// AwaitConnect ──CONNECT──► Authenticating ──allowed──► Live ──► Closing
+///       └────────────────────────┴──────────refused──────────────►┘
+/// ```
+#[derive(Debug)]
+pub(crate) enum Stage {
+    AwaitConnect,
+    /// The CONNECT packet's bytes, until the verdict; nothing is read meanwhile.
+    Authenticating(Box<[u8]>),
+    Live(Key),
+    /// The driver sends what is left and closes.
+    Closing,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) peer: Peer,
+    pub(crate) stage: Stage,
+    pub(crate) version: Version,
+    pub(crate) outbox: Outbox,
+    /// In the shard's list of connections with something to send.
+    pub(crate) dirty: bool,
+    /// Client accepts reason strings and user properties on any packet.
+    pub(crate) problem_information: bool,
+    pub(crate) last_input: Time,
+    /// Seconds; 0 is off.
+    pub(crate) keep_alive: u16,
+    /// The one timer that runs: connect deadline or keep-alive.
+    pub(crate) timer: Option<Time>,
+    /// The client's Maximum Packet Size.
+    pub(crate) packet_bytes_max: u32,
+    /// Outgoing QoS 1 and 2 messages it may have unanswered.
+    pub(crate) window: u16,
+    /// Slot of its latest topic in the match cache.
+    pub(crate) topic_hint: u32,
+    /// Serial of the latest cache entry it was allowed to publish to.
+    pub(crate) allowed_serial: u64,
+    /// A Session Expiry Interval of CONNECT that was 0 may not be raised later.
+    pub(crate) expiry_at_connect: u32,
+    pub(crate) aliases: Option<Box<Aliases>>,
+    pub(crate) cause: Option<Cause>,
+}
+
+/// Topic aliases of both directions.
+#[derive(Debug, Default)]
+pub(crate) struct Aliases {
+    incoming: Vec<Option<Box<str>>>,
+    incoming_max: u16,
+    outgoing: Vec<Box<str>>,
+    outgoing_max: u16,
+}
+
+impl Connection {
+    pub(crate) fn new(peer: Peer, now: Time) -> Self {
+        Self {
+            peer,
+            stage: Stage::AwaitConnect,
+            version: Version::V311,
+            outbox: Outbox::default(),
+            dirty: false,
+            problem_information: true,
+            last_input: now,
+            keep_alive: 0,
+            timer: None,
+            packet_bytes_max: u32::MAX,
+            window: 0,
+            topic_hint: 0,
+            allowed_serial: 0,
+            expiry_at_connect: 0,
+            aliases: None,
+            cause: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_v5(&self) -> bool {
+        self.version == Version::V5
+    }
+
+    /// The last moment of the keep-alive: one and a half times its interval. [MQTT-3.1.2-22]
+    pub(crate) fn keep_alive_deadline(&self) -> Option<Time> {
+        let millis = u64::from(self.keep_alive) * 1500;
+        (millis > 0).then(|| Time(self.last_input.0 + millis))
+    }
+}
+
+impl Aliases {
+    pub(crate) fn new(incoming_max: u16, outgoing_max: u16) -> Self {
+        Self { incoming: Vec::new(), incoming_max, outgoing: Vec::new(), outgoing_max }
+    }
+
+    /// The topic a client's PUBLISH means; remembers a new alias. [MQTT-3.3.2-7] [MQTT-3.3.2-9]
+    pub(crate) fn resolve(&mut self, alias: u16, topic: &str) -> Result<&str, Cause> {
+        if alias == 0 || alias > self.incoming_max {
+            return Err(Cause::TopicAliasInvalid);
+        }
+        let place = usize::from(alias - 1);
+        if !topic.is_empty() {
+            if self.incoming.len() <= place {
+                self.incoming.resize(place + 1, None);
+            }
+            if let Some(slot) = self.incoming.get_mut(place)
+                && slot.as_deref() != Some(topic)
+            {
+                *slot = Some(topic.into());
+            }
+        }
+        let known = self.incoming.get(place).and_then(Option::as_deref);
+        known.ok_or(Cause::Protocol("unknown topic alias"))
+    }
+
+    /// The alias to send a topic with. The first topics get one and keep it.
+    pub(crate) fn assign(&mut self, topic: &str) -> Alias {
+        let number = |place: usize| u16::try_from(place + 1).unwrap_or(0);
+        if let Some(place) = self.outgoing.iter().position(|t| **t == *topic) {
+            return Alias::Known(number(place));
+        }
+        if self.outgoing.len() < usize::from(self.outgoing_max) {
+            self.outgoing.push(topic.into());
+            return Alias::New(number(self.outgoing.len() - 1));
+        }
+        Alias::None
+    }
+
+    /// Takes the latest assignment back: its packet was not sent.
+    pub(crate) fn unassign(&mut self, alias: Alias) {
+        if matches!(alias, Alias::New(_)) {
+            self.outgoing.pop();
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A shard's memory of which of its sessions a topic goes to.
+//!
+//! An entry is checked by one counter; when that has moved on, the filters that changed since decide whether the
+//! entry still holds. So a change of one subscription costs only the topics it concerns.
+
+use super::{Group, Matches, Router, Subscription};
+use crate::slab::Key;
+use foldhash::fast::FixedState;
+use grovemq_codec::Qos;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+/// A session of this shard that gets the messages of a topic: all its matching subscriptions in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    pub session: Key,
+    /// The highest QoS of the matching subscriptions. [MQTT-3.3.5-1]
+    pub qos: Qos,
+    /// All of them are No Local.
+    pub no_local: bool,
+    pub retain_as_published: bool,
+    /// Subscription identifiers: a range of [`Entry::ids`].
+    ids: (u32, u32),
+}
+
+/// What is known of one topic.
+#[derive(Debug)]
+pub struct Entry {
+    topic: Box<str>,
+    generation: u64,
+    /// Distinct for every version of every entry.
+    pub serial: u64,
+    pub local: Vec<Destination>,
+    ids: Vec<u32>,
+    /// A bit for each other shard with a subscriber.
+    pub remote: u64,
+    /// Shared groups, with their members in all shards and whose turn it is.
+    pub groups: Vec<(Group, u32)>,
+    /// Used since the clock hand last passed.
+    used: bool,
+}
+
+impl Entry {
+    pub fn ids(&self, d: &Destination) -> &[u32] {
+        self.ids.get(d.ids.0 as usize..d.ids.1 as usize).unwrap_or_default()
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+}
+
+#[derive(Debug)]
+pub struct MatchCache {
+    shard: u16,
+    entries: Vec<Entry>,
+    table: HashTable<u32>,
+    hasher: FixedState,
+    entries_max: usize,
+    hand: usize,
+    serial: u64,
+}
+
+impl MatchCache {
+    pub fn new(shard: u16, entries_max: usize, hasher: FixedState) -> Self {
+        let entries_max = entries_max.max(1);
+        Self { shard, entries: Vec::new(), table: HashTable::new(), hasher, entries_max, hand: 0, serial: 0 }
+    }
+
+    /// The slot of an up-to-date entry. `hint` is the slot of the caller's previous topic, often the same.
+    /// `allowed` says whether a session may receive the topic; it is asked only when the entry is made.
+    #[inline]
+    pub fn lookup(
+        &mut self,
+        router: &Router,
+        topic: &str,
+        hint: u32,
+        allowed: impl Fn(Key) -> bool,
+    ) -> usize {
+        let slot = match self.entries.get(hint as usize) {
+            Some(e) if *e.topic == *topic => hint as usize,
+            _ => match self.find(topic) {
+                Some(slot) => slot,
+                None => return self.make(router, topic, allowed),
+            },
+        };
+        let generation = router.generation();
+        if let Some(e) = self.entries.get_mut(slot) {
+            e.used = true;
+            if e.generation != generation {
+                if router.unchanged_for(topic, e.generation) {
+                    e.generation = generation;
+                } else {
+                    self.remake(router, slot, allowed);
+                }
+            }
+        }
+        slot
+    }
+
+    #[inline]
+    pub fn entry(&mut self, slot: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(slot)
+    }
+
+    fn find(&self, topic: &str) -> Option<usize> {
+        let hash = self.hasher.hash_one(topic);
+        let same = |i: &u32| self.entries.get(*i as usize).is_some_and(|e| *e.topic == *topic);
+        self.table.find(hash, same).map(|i| *i as usize)
+    }
+
+    #[cold]
+    fn make(&mut self, router: &Router, topic: &str, allowed: impl Fn(Key) -> bool) -> usize {
+        let slot = if self.entries.len() < self.entries_max { self.entries.len() } else { self.evict() };
+        let entry = Entry {
+            topic: topic.into(),
+            generation: 0,
+            serial: 0,
+            local: Vec::new(),
+            ids: Vec::new(),
+            remote: 0,
+            groups: Vec::new(),
+            used: true,
+        };
+        match self.entries.get_mut(slot) {
+            Some(e) => *e = entry,
+            None => self.entries.push(entry),
+        }
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        let rehash = |i: &u32| entries.get(*i as usize).map_or(0, |e| hasher.hash_one(&*e.topic));
+        self.table.insert_unique(hasher.hash_one(topic), u32::try_from(slot).unwrap_or(u32::MAX), rehash);
+        self.remake(router, slot, allowed);
+        slot
+    }
+
+    #[cold]
+    fn remake(&mut self, router: &Router, slot: usize, allowed: impl Fn(Key) -> bool) {
+        let Some(entry) = self.entries.get_mut(slot) else { return };
+        let index = router.read();
+        let mut found = Found { shard: self.shard, local: Vec::new(), remote: 0, groups: Vec::new() };
+        entry.generation = router.generation();
+        index.trie.matches(&entry.topic, &mut found);
+        drop(index);
+        self.serial += 1;
+        entry.serial = self.serial;
+        entry.remote = found.remote;
+        entry.groups = found.groups.into_iter().map(|g| (g, 0)).collect();
+        (entry.local, entry.ids) = merge(found.local, allowed);
+    }
+
+    /// Frees the slot of an entry not used lately.
+    fn evict(&mut self) -> usize {
+        loop {
+            self.hand = (self.hand + 1) % self.entries.len();
+            if let Some(e) = self.entries.get_mut(self.hand) {
+                if e.used {
+                    e.used = false;
+                    continue;
+                }
+                let hash = self.hasher.hash_one(&*e.topic);
+                let hand = self.hand;
+                if let Ok(found) = self.table.find_entry(hash, |i| *i as usize == hand) {
+                    found.remove();
+                }
+                return hand;
+            }
+        }
+    }
+}
+
+struct Found {
+    shard: u16,
+    local: Vec<Subscription>,
+    remote: u64,
+    groups: Vec<Group>,
+}
+
+impl Matches for Found {
+    fn subscription(&mut self, s: &Subscription) {
+        if s.session.shard == self.shard {
+            self.local.push(*s);
+        } else {
+            self.remote |= 1 << (s.session.shard % 64);
+        }
+    }
+
+    fn group(&mut self, group: &Group) {
+        self.groups.push(group.clone());
+    }
+}
+
+/// One destination per session, in the order of sessions.
+fn merge(mut found: Vec<Subscription>, allowed: impl Fn(Key) -> bool) -> (Vec<Destination>, Vec<u32>) {
+    found.sort_by_key(|s| s.session.key);
+    let mut local: Vec<Destination> = Vec::with_capacity(found.len());
+    let mut ids: Vec<u32> = Vec::new();
+    for s in found {
+        match local.last_mut() {
+            Some(d) if d.session == s.session.key => {
+                d.qos = d.qos.max(s.qos);
+                d.no_local &= s.no_local;
+                d.retain_as_published |= s.retain_as_published;
+            }
+            _ => {
+                if !allowed(s.session.key) {
+                    continue;
+                }
+                let end = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+                local.push(Destination {
+                    session: s.session.key,
+                    qos: s.qos,
+                    no_local: s.no_local,
+                    retain_as_published: s.retain_as_published,
+                    ids: (end, end),
+                });
+            }
+        }
+        if s.id != 0
+            && let Some(d) = local.last_mut()
+        {
+            ids.push(s.id);
+            d.ids.1 += 1;
+        }
+    }
+    (local, ids)
+}

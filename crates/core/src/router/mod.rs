@@ -1,0 +1,149 @@
+//! Who gets what: the filter tree and the retained messages all shards share, and a match cache per shard.
+
+mod cache;
+mod retained;
+mod trie;
+
+pub use cache::{Destination, Entry, MatchCache};
+pub use retained::{Cursor, Retained};
+pub use trie::{Group, Matches, NodeId, SessionRef, Subscription, Trie};
+
+use foldhash::fast::FixedState;
+use grovemq_codec::topic;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Filters remembered as recently changed; a cache entry older than these is made anew.
+const CHANGES_MAX: usize = 256;
+
+/// What the shards share. Only a miss in the match cache, a change of subscriptions and retained messages take a
+/// lock; a hit reads one counter.
+#[derive(Debug)]
+pub struct Router {
+    index: RwLock<Index>,
+    /// Counts changes of the index.
+    generation: AtomicU64,
+    retained: RwLock<Retained>,
+}
+
+#[derive(Debug)]
+struct Index {
+    trie: Trie,
+    /// The filters of the latest generations, oldest first.
+    changes: VecDeque<Box<str>>,
+}
+
+impl Router {
+    pub fn new(hasher: FixedState) -> Self {
+        let index = Index { trie: Trie::new(hasher), changes: VecDeque::new() };
+        Self { index: RwLock::new(index), generation: AtomicU64::new(0), retained: RwLock::default() }
+    }
+
+    /// Adds or replaces a subscription; `true` when it is new.
+    pub fn subscribe(&self, filter: &str, group: Option<&str>, subscription: Subscription) -> (NodeId, bool) {
+        let mut index = self.write();
+        let result = index.trie.subscribe(filter, group, subscription);
+        self.changed(&mut index, filter);
+        result
+    }
+
+    /// The node, when there was such a subscription.
+    pub fn unsubscribe(&self, filter: &str, group: Option<&str>, session: SessionRef) -> Option<NodeId> {
+        let mut index = self.write();
+        let node = index.trie.unsubscribe(filter, group, session)?;
+        self.changed(&mut index, filter);
+        Some(node)
+    }
+
+    /// Removes all of a session's subscriptions.
+    pub fn unsubscribe_all(&self, session: SessionRef, nodes: &[(NodeId, Option<Box<str>>)]) {
+        if nodes.is_empty() {
+            return;
+        }
+        let mut index = self.write();
+        for (node, group) in nodes {
+            let filter = index.trie.filter(*node);
+            index.trie.unsubscribe_node(*node, group.as_deref(), session);
+            self.changed(&mut index, &filter);
+        }
+    }
+
+    /// Marks a member of shared groups as connected or not.
+    pub fn set_online(&self, session: SessionRef, nodes: &[(NodeId, Option<Box<str>>)], online: bool) {
+        if nodes.iter().all(|(_, group)| group.is_none()) {
+            return;
+        }
+        let mut index = self.write();
+        for (node, group) in nodes {
+            if let Some(group) = group {
+                let filter = index.trie.filter(*node);
+                index.trie.set_online(*node, group, session, online);
+                self.changed(&mut index, &filter);
+            }
+        }
+    }
+
+    /// The session's subscription to that filter.
+    pub fn subscription(&self, filter: &str, group: Option<&str>, session: SessionRef) -> Option<Subscription> {
+        self.read().trie.get(filter, group, session).copied()
+    }
+
+    /// The filter a node stands for.
+    pub fn filter(&self, node: NodeId) -> String {
+        self.read().trie.filter(node)
+    }
+
+    /// Makes every cached match be looked up again, as after a change of access rules.
+    pub fn invalidate(&self) {
+        let mut index = self.write();
+        index.changes.clear();
+        self.generation.fetch_add(CHANGES_MAX as u64 + 1, Ordering::Release);
+    }
+
+    /// Plain and shared subscriptions.
+    pub fn subscription_counts(&self) -> (usize, usize) {
+        let index = self.read();
+        (index.trie.len(), index.trie.shared_len())
+    }
+
+    pub fn retained(&self) -> RwLockReadGuard<'_, Retained> {
+        self.retained.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn retained_mut(&self) -> RwLockWriteGuard<'_, Retained> {
+        self.retained.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// `true` when nothing that changed after `generation` concerns the topic; else the caller matches anew.
+    fn unchanged_for(&self, topic: &str, generation: u64) -> bool {
+        let index = self.read();
+        let age = self.generation().saturating_sub(generation);
+        let Ok(age) = usize::try_from(age) else { return false };
+        if age > index.changes.len() {
+            return false;
+        }
+        index.changes.iter().rev().take(age).all(|filter| !topic::matches(filter, topic))
+    }
+
+    fn changed(&self, index: &mut Index, filter: &str) {
+        if index.changes.len() >= CHANGES_MAX {
+            index.changes.pop_front();
+        }
+        index.changes.push_back(filter.into());
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

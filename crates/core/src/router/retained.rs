@@ -1,0 +1,167 @@
+//! Retained messages, ordered by topic so that a wildcard subscription can be answered in slices.
+
+use crate::{Message, Time};
+use grovemq_codec::topic;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// The last message of each topic that was published with RETAIN.
+#[derive(Debug, Default)]
+pub struct Retained {
+    messages: BTreeSet<ByTopic>,
+    bytes: usize,
+}
+
+/// A place in a walk over the topics that match a filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cursor {
+    Start,
+    After(Box<str>),
+    End,
+}
+
+impl Retained {
+    /// Stores, or deletes where the payload is empty. `false` when the table is full.
+    // [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7]
+    pub fn set(&mut self, message: Arc<Message>, max: usize) -> bool {
+        if message.payload().is_empty() {
+            self.remove(message.topic());
+            return true;
+        }
+        if self.messages.len() >= max && self.get(message.topic()).is_none() {
+            return false;
+        }
+        self.bytes += message.size();
+        if let Some(old) = self.messages.replace(ByTopic(message)) {
+            self.bytes -= old.0.size();
+        }
+        true
+    }
+
+    pub fn remove(&mut self, topic: &str) {
+        if let Some(old) = self.messages.take(topic) {
+            self.bytes -= old.0.size();
+        }
+    }
+
+    pub fn get(&self, topic: &str) -> Option<&Arc<Message>> {
+        self.messages.get(topic).map(|m| &m.0)
+    }
+
+    /// Appends matching messages to `found`, looking at no more than `budget` topics; moves the cursor on.
+    pub fn collect(&self, filter: &str, cursor: &mut Cursor, mut budget: usize, found: &mut Vec<Arc<Message>>) {
+        if budget == 0 {
+            return;
+        }
+        if !topic::is_wildcard(filter) {
+            found.extend(self.get(filter).cloned());
+            *cursor = Cursor::End;
+            return;
+        }
+        let prefix = literal_prefix(filter);
+        let start = match cursor {
+            Cursor::Start => Bound::Included(prefix),
+            Cursor::After(last) => Bound::Excluded(&**last),
+            Cursor::End => return,
+        };
+        let mut last = None;
+        for ByTopic(message) in self.messages.range::<str, _>((start, Bound::Unbounded)) {
+            let name = message.topic();
+            if !name.starts_with(prefix) {
+                break;
+            }
+            if budget == 0 {
+                *cursor = last.map_or(Cursor::End, |t: &str| Cursor::After(t.into()));
+                return;
+            }
+            budget -= 1;
+            last = Some(name);
+            if topic::matches(filter, name) {
+                found.push(message.clone());
+            }
+        }
+        *cursor = Cursor::End;
+    }
+
+    /// Drops expired messages; looks at no more than `budget` topics from the cursor on.
+    pub fn sweep(&mut self, now: Time, cursor: &mut Cursor, budget: usize) -> usize {
+        let start = match cursor {
+            Cursor::After(last) => Bound::Excluded(&**last),
+            Cursor::Start | Cursor::End => Bound::Unbounded,
+        };
+        let slice = self.messages.range::<str, _>((start, Bound::Unbounded)).take(budget);
+        let (mut seen, mut last, mut dead) = (0, None, Vec::new());
+        for ByTopic(m) in slice {
+            seen += 1;
+            last = Some(m);
+            if m.is_expired(now) {
+                dead.push(m.clone());
+            }
+        }
+        *cursor = match last {
+            Some(m) if seen == budget => Cursor::After(m.topic().into()),
+            _ => Cursor::Start,
+        };
+        for m in &dead {
+            self.remove(m.topic());
+        }
+        dead.len()
+    }
+
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Topics, properties and payloads, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// The part of a filter before its first wildcard level, which every matching topic begins with. For `a/#` that is
+/// `a`, because `a` itself matches.
+fn literal_prefix(filter: &str) -> &str {
+    let wildcard = filter.find(['+', '#']).unwrap_or(filter.len());
+    let prefix = filter.get(..wildcard).unwrap_or_default();
+    if filter.ends_with("/#") && prefix.len() + 1 == filter.len() {
+        prefix.strip_suffix('/').unwrap_or(prefix)
+    } else {
+        prefix
+    }
+}
+
+#[derive(Debug)]
+struct ByTopic(Arc<Message>);
+
+impl PartialEq for ByTopic {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.topic() == other.0.topic()
+    }
+}
+
+impl Eq for ByTopic {}
+
+impl Borrow<str> for ByTopic {
+    fn borrow(&self) -> &str {
+        self.0.topic()
+    }
+}
+
+impl Ord for ByTopic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.topic().cmp(other.0.topic())
+    }
+}
+
+impl PartialOrd for ByTopic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}

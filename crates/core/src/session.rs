@@ -1,0 +1,121 @@
+//! What the broker keeps for a client across connections.
+
+use crate::access::{Authorize, Who};
+use crate::outgoing::Outgoing;
+use crate::qos::{Arrival, Receiver, ReceiverStep};
+use crate::router::{Cursor, NodeId};
+use crate::slab::Key;
+use crate::{Message, Time};
+use grovemq_codec::SubscribeOptions;
+use hashbrown::HashSet;
+use std::sync::Arc;
+
+/// Session expiry interval that never ends.
+pub(crate) const NEVER: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client_id: Box<str>,
+    pub(crate) username: Option<Box<str>>,
+    pub(crate) access: Option<Arc<dyn Authorize>>,
+    /// The connection it has now.
+    pub(crate) connection: Option<Key>,
+    /// Sorted.
+    pub(crate) subscriptions: Vec<(NodeId, Option<Box<str>>)>,
+    pub(crate) outgoing: Outgoing,
+    /// Packet ids of QoS 2 publishes received and not released.
+    received: HashSet<u16, foldhash::fast::FixedState>,
+    /// Seconds it lives on without a connection.
+    pub(crate) expiry: u32,
+    pub(crate) expires: Option<Time>,
+    pub(crate) will: Option<Box<Will>>,
+    /// When a delayed will goes out.
+    pub(crate) will_due: Option<Time>,
+    /// Retained messages still to be sent for new subscriptions.
+    pub(crate) replays: Vec<Replay>,
+    /// Messages for it are being dropped; said once per run.
+    pub(crate) dropping: bool,
+    /// In the shard's list of sessions with replays.
+    pub(crate) replaying: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Will {
+    pub(crate) message: Arc<Message>,
+    /// Seconds.
+    pub(crate) delay: u32,
+    /// Seconds; counted from when the will is published.
+    pub(crate) expiry: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) filter: Box<str>,
+    pub(crate) options: SubscribeOptions,
+    /// 0 is none.
+    pub(crate) id: u32,
+    pub(crate) cursor: Cursor,
+}
+
+impl Session {
+    pub(crate) fn new(client_id: &str) -> Self {
+        Self {
+            client_id: client_id.into(),
+            username: None,
+            access: None,
+            connection: None,
+            subscriptions: Vec::new(),
+            outgoing: Outgoing::default(),
+            received: HashSet::with_hasher(foldhash::fast::FixedState::default()),
+            expiry: 0,
+            expires: None,
+            will: None,
+            will_due: None,
+            replays: Vec::new(),
+            dropping: false,
+            replaying: false,
+        }
+    }
+
+    pub(crate) fn who(&self) -> Who<'_> {
+        Who { client_id: &self.client_id, username: self.username.as_deref() }
+    }
+
+    /// QoS 2 towards the broker. [MQTT-4.3.3-2]
+    pub(crate) fn on_arrival(&mut self, packet_id: u16, arrival: Arrival) -> ReceiverStep {
+        let known = self.received.contains(&packet_id);
+        let mut state = if known { Receiver::AwaitPubRel } else { Receiver::Fresh };
+        let step = state.on(arrival);
+        match state {
+            Receiver::AwaitPubRel if !known => {
+                self.received.insert(packet_id);
+            }
+            Receiver::Fresh if known => {
+                self.received.remove(&packet_id);
+            }
+            _ => {}
+        }
+        step
+    }
+
+    pub(crate) fn has_received(&self, packet_id: u16) -> bool {
+        self.received.contains(&packet_id)
+    }
+
+    pub(crate) fn received_len(&self) -> usize {
+        self.received.len()
+    }
+
+    pub(crate) fn remember(&mut self, node: NodeId, group: Option<&str>) {
+        let item = (node, group.map(Box::from));
+        if let Err(at) = self.subscriptions.binary_search(&item) {
+            self.subscriptions.insert(at, item);
+        }
+    }
+
+    pub(crate) fn forget(&mut self, node: NodeId, group: Option<&str>) {
+        if let Ok(at) = self.subscriptions.binary_search(&(node, group.map(Box::from))) {
+            self.subscriptions.remove(at);
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Sessions and connections of a shard, and the sending of messages to them.
+
+use crate::connection::{Connection, Stage};
+use crate::encode::{self, Alias, Framing};
+use crate::observe::{Event, Observe, Stats};
+use crate::outbox::BY_REFERENCE_MIN;
+use crate::outgoing::{Parcel, Resend};
+use crate::session::Session;
+use crate::slab::{Key, Slab};
+use crate::{Limits, Message, MessageRef, Time};
+use foldhash::fast::FixedState;
+use grovemq_codec::{PacketType, Qos};
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// Output buffers kept for reuse, each of no more than so many bytes.
+const POOL_MAX: usize = 256;
+const POOL_BUFFER_MAX: usize = 256 << 10;
+
+pub(crate) struct Clients {
+    pub(crate) connections: Slab<Connection>,
+    pub(crate) sessions: Slab<Session>,
+    by_id: HashTable<Key>,
+    hasher: FixedState,
+    /// Connections with something to send, each once.
+    pub(crate) dirty: Vec<Key>,
+    /// Sessions with retained messages still to send, each once.
+    pub(crate) replaying: Vec<Key>,
+    pub(crate) pool: Vec<Vec<u8>>,
+    pub(crate) stats: Stats,
+    pub(crate) observer: Box<dyn Observe>,
+    /// The observer wants single packets.
+    pub(crate) trace: bool,
+    pub(crate) limits: Limits,
+    pub(crate) queue_qos0: bool,
+    pub(crate) upgrade_qos: bool,
+}
+
+/// One message on its way to several receivers: encoded once per variant, shared once.
+pub(crate) struct Delivery<'a> {
+    pub(crate) message: MessageRef<'a>,
+    /// The packet as it came, where it can go out unchanged to 3.x receivers at QoS 0.
+    pub(crate) frame: Option<&'a [u8]>,
+    pub(crate) shared: Option<Arc<Message>>,
+    /// More than one receiver.
+    pub(crate) several: bool,
+    pub(crate) variants: &'a mut Variants,
+}
+
+/// Encoded forms of the current message: 3.x and 5, without and with a packet id.
+#[derive(Debug, Default)]
+pub(crate) struct Variants([Variant; 4]);
+
+#[derive(Debug, Default)]
+struct Variant {
+    bytes: Vec<u8>,
+    id_at: usize,
+}
+
+impl Variants {
+    pub(crate) fn clear(&mut self) {
+        for v in &mut self.0 {
+            v.bytes.clear();
+        }
+    }
+}
+
+impl Delivery<'_> {
+    fn shared(&mut self) -> Arc<Message> {
+        self.shared.get_or_insert_with(|| self.message.to_shared()).clone()
+    }
+}
+
+/// A receiver of a message.
+#[derive(Clone, Copy)]
+pub(crate) struct To<'a> {
+    pub(crate) session: Key,
+    /// The subscription's QoS.
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    pub(crate) ids: &'a [u32],
+}
+
+impl Clients {
+    pub(crate) fn new(observer: Box<dyn Observe>, limits: Limits, hasher: FixedState) -> Self {
+        Self {
+            connections: Slab::default(),
+            sessions: Slab::default(),
+            by_id: HashTable::new(),
+            hasher,
+            dirty: Vec::new(),
+            replaying: Vec::new(),
+            pool: Vec::new(),
+            stats: Stats::default(),
+            observer,
+            trace: false,
+            limits,
+            queue_qos0: false,
+            upgrade_qos: false,
+        }
+    }
+
+    pub(crate) fn find(&self, client_id: &str) -> Option<Key> {
+        let same = |k: &Key| self.sessions.get(*k).is_some_and(|s| *s.client_id == *client_id);
+        self.by_id.find(self.hasher.hash_one(client_id), same).copied()
+    }
+
+    pub(crate) fn insert(&mut self, session: Session) -> Key {
+        let hash = self.hasher.hash_one(&*session.client_id);
+        let key = self.sessions.insert(session);
+        let (sessions, hasher) = (&self.sessions, &self.hasher);
+        let rehash = |k: &Key| sessions.get(*k).map_or(0, |s| hasher.hash_one(&*s.client_id));
+        self.by_id.insert_unique(hash, key, rehash);
+        key
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Session> {
+        let session = self.sessions.remove(key)?;
+        let hash = self.hasher.hash_one(&*session.client_id);
+        if let Ok(entry) = self.by_id.find_entry(hash, |k| *k == key) {
+            entry.remove();
+        }
+        Some(session)
+    }
+
+    /// Sends, queues or drops one message for one session.
+    pub(crate) fn deliver(&mut self, now: Time, to: To<'_>, d: &mut Delivery<'_>) {
+        let Some(session) = self.sessions.get_mut(to.session) else { return };
+        let qos = if self.upgrade_qos { to.qos } else { d.message.qos.min(to.qos) };
+        let online = session.connection.and_then(|key| Some((key, self.connections.get_mut(key)?)));
+        match online {
+            Some((key, c)) if qos == Qos::AtMostOnce => {
+                if c.outbox.len() > self.limits.output_bytes_max {
+                    self.drop_one(now, to.session);
+                    return;
+                }
+                let framing = Framing {
+                    v5: c.is_v5(),
+                    qos,
+                    retain: to.retain,
+                    ids: if c.is_v5() { to.ids } else { &[] },
+                    ..Framing::default()
+                };
+                self.send(now, key, framing, d);
+            }
+            Some((key, c))
+                if session.outgoing.has_room(c.window) && c.outbox.len() <= self.limits.output_bytes_max =>
+            {
+                let parcel =
+                    Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids) };
+                let packet_id = session.outgoing.admit(parcel);
+                let framing = Framing {
+                    v5: c.is_v5(),
+                    qos,
+                    retain: to.retain,
+                    packet_id,
+                    ids: if c.is_v5() { to.ids } else { &[] },
+                    ..Framing::default()
+                };
+                if !self.send(now, key, framing, d)
+                    && let Some(session) = self.sessions.get_mut(to.session)
+                {
+                    session.outgoing.give_up(packet_id);
+                }
+            }
+            None if qos == Qos::AtMostOnce && !self.queue_qos0 => {}
+            _ => self.enqueue(now, to, qos, d),
+        }
+    }
+
+    /// Writes one PUBLISH to a connection. `false`: the client does not take packets of that size.
+    fn send(&mut self, now: Time, key: Key, mut f: Framing<'_>, d: &mut Delivery<'_>) -> bool {
+        let Some(c) = self.connections.get_mut(key) else { return true };
+        let m = d.message;
+        c.outbox.lend(&mut self.pool);
+        if !f.v5 && !f.retain && f.qos == Qos::AtMostOnce && let Some(frame) = d.frame {
+            c.outbox.buffer().extend_from_slice(frame);
+        } else {
+            if f.v5 && let Some(aliases) = &mut c.aliases {
+                f.alias = aliases.assign(m.topic);
+            }
+            if c.packet_bytes_max != u32::MAX
+                && encode::publish_len(&m, &f).is_none_or(|n| n > c.packet_bytes_max as usize)
+            {
+                // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+                if let Some(aliases) = &mut c.aliases {
+                    aliases.unassign(f.alias);
+                }
+                self.stats.publish_dropped += 1;
+                return false;
+            }
+            if m.payload.len() >= BY_REFERENCE_MIN && (d.several || d.shared.is_some()) {
+                encode::publish(c.outbox.buffer(), now, &m, &f, false);
+                c.outbox.push_payload(d.shared());
+            } else if d.several && f.ids.is_empty() && f.alias == Alias::None {
+                d.variants.write(c.outbox.buffer(), now, &m, &f);
+            } else {
+                encode::publish(c.outbox.buffer(), now, &m, &f, true);
+            }
+        }
+        if !c.dirty {
+            c.dirty = true;
+            self.dirty.push(key);
+        }
+        self.stats.publish_sent += 1;
+        self.stats.messages_sent += 1;
+        self.stats.publish_bytes_sent += m.payload.len() as u64;
+        if self.trace {
+            self.trace_publish(now, key, &f, &m);
+        }
+        true
+    }
+
+    #[cold]
+    fn trace_publish(&mut self, now: Time, key: Key, f: &Framing<'_>, m: &MessageRef<'_>) {
+        let Some(Stage::Live(session)) = self.connections.get(key).map(|c| &c.stage) else { return };
+        let Some(session) = self.sessions.get(*session) else { return };
+        let event = Event::SentPublish {
+            client_id: &session.client_id,
+            dup: f.dup,
+            qos: f.qos,
+            retain: f.retain,
+            packet_id: f.packet_id,
+            topic: m.topic,
+            bytes: m.payload.len(),
+        };
+        self.observer.on(now, event);
+    }
+
+    fn enqueue(&mut self, now: Time, to: To<'_>, qos: Qos, d: &mut Delivery<'_>) {
+        let limits = &self.limits;
+        let Some(session) = self.sessions.get_mut(to.session) else { return };
+        let out = &session.outgoing;
+        let full = (limits.queue_messages_max > 0 && out.queue_len() >= limits.queue_messages_max as usize)
+            || (limits.queue_bytes_max > 0 && out.queue_bytes() as u64 >= limits.queue_bytes_max);
+        if full {
+            self.drop_one(now, to.session);
+            return;
+        }
+        let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids) };
+        session.outgoing.enqueue(parcel);
+    }
+
+    /// Counts a message dropped for a session; the first of a run is reported.
+    #[cold]
+    fn drop_one(&mut self, now: Time, session: Key) {
+        self.stats.publish_dropped += 1;
+        let Some(session) = self.sessions.get_mut(session) else { return };
+        if !session.dropping {
+            session.dropping = true;
+            self.observer.on(now, Event::Dropping { client_id: &session.client_id });
+        }
+    }
+
+    /// Sends what waits for a session as far as its window and its reading allow.
+    pub(crate) fn pump(&mut self, now: Time, session_key: Key, variants: &mut Variants) {
+        loop {
+            let Some(session) = self.sessions.get_mut(session_key) else { return };
+            let Some(key) = session.connection else { return };
+            let Some(c) = self.connections.get(key) else { return };
+            if c.outbox.len() > self.limits.output_bytes_max {
+                return;
+            }
+            let (window, v5) = (c.window, c.is_v5());
+            match session.outgoing.next_resend(window) {
+                Some(Resend::PubRel(id)) => {
+                    self.send_ack(now, key, PacketType::PubRel, id);
+                    continue;
+                }
+                Some(Resend::Publish(parcel, packet_id)) => {
+                    let parcel = parcel.clone();
+                    self.send_parcel(now, session_key, key, v5, &parcel, packet_id, true, variants);
+                    continue;
+                }
+                None => {}
+            }
+            let Some(parcel) = session.outgoing.next_queued(window) else {
+                session.dropping = false;
+                return;
+            };
+            if parcel.message.is_expired(now) {
+                // [MQTT-3.3.2-5]
+                self.stats.publish_dropped += 1;
+                continue;
+            }
+            let packet_id = match parcel.qos {
+                Qos::AtMostOnce => 0,
+                _ => session.outgoing.admit(parcel.clone()),
+            };
+            self.send_parcel(now, session_key, key, v5, &parcel, packet_id, false, variants);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one caller's loop body, in two places")]
+    fn send_parcel(
+        &mut self,
+        now: Time,
+        session: Key,
+        key: Key,
+        v5: bool,
+        parcel: &Parcel,
+        packet_id: u16,
+        dup: bool,
+        variants: &mut Variants,
+    ) {
+        let ids = parcel.ids.as_deref().unwrap_or_default();
+        let framing = Framing {
+            v5,
+            dup,
+            qos: parcel.qos,
+            retain: parcel.retain,
+            packet_id,
+            ids: if v5 { ids } else { &[] },
+            alias: Alias::None,
+        };
+        let mut d = Delivery {
+            message: parcel.message.view(),
+            frame: None,
+            shared: Some(parcel.message.clone()),
+            several: false,
+            variants,
+        };
+        if !self.send(now, key, framing, &mut d)
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.outgoing.give_up(packet_id);
+        }
+    }
+
+    /// A successful PUBACK, PUBREC, PUBREL or PUBCOMP.
+    #[inline]
+    pub(crate) fn send_ack(&mut self, now: Time, key: Key, kind: PacketType, packet_id: u16) {
+        let flags = if kind == PacketType::PubRel { 2 } else { 0 };
+        let [high, low] = packet_id.to_be_bytes();
+        self.send_bytes(key, &[((kind as u8) << 4) | flags, 2, high, low]);
+        if self.trace {
+            self.trace_sent(now, key, ack_name(kind), packet_id, 0);
+        }
+    }
+
+    /// Appends a whole packet other than PUBLISH.
+    pub(crate) fn send_bytes(&mut self, key: Key, bytes: &[u8]) {
+        let Some(c) = self.connections.get_mut(key) else { return };
+        c.outbox.lend(&mut self.pool);
+        c.outbox.buffer().extend_from_slice(bytes);
+        self.stats.messages_sent += 1;
+        if !c.dirty {
+            c.dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    #[cold]
+    pub(crate) fn trace_sent(&mut self, now: Time, key: Key, name: &'static str, packet_id: u16, reason: u8) {
+        let Some(Stage::Live(session)) = self.connections.get(key).map(|c| &c.stage) else { return };
+        let Some(session) = self.sessions.get(*session) else { return };
+        self.observer.on(now, Event::Sent { client_id: &session.client_id, name, packet_id, reason });
+    }
+
+    /// Takes back the memory of a drained outbox.
+    pub(crate) fn recycle(&mut self, key: Key) {
+        let Some(c) = self.connections.get_mut(key) else { return };
+        let buffer = c.outbox.take_buffer();
+        if buffer.capacity() > 0 && buffer.capacity() <= POOL_BUFFER_MAX && self.pool.len() < POOL_MAX {
+            self.pool.push(buffer);
+        }
+    }
+}
+
+impl Variants {
+    /// Appends the message in the form asked for, encoding it only the first time.
+    #[inline]
+    fn write(&mut self, out: &mut Vec<u8>, now: Time, m: &MessageRef<'_>, f: &Framing<'_>) {
+        let which = usize::from(f.v5) * 2 + usize::from(f.qos != Qos::AtMostOnce);
+        let Some(variant) = self.0.get_mut(which) else { return };
+        if variant.bytes.is_empty() {
+            variant.id_at = encode::publish(&mut variant.bytes, now, m, f, true);
+        }
+        let start = out.len();
+        out.extend_from_slice(&variant.bytes);
+        if let Some(first) = out.get_mut(start) {
+            *first = f.first_byte();
+        }
+        if f.qos != Qos::AtMostOnce
+            && let Some(id) = out.get_mut(start + variant.id_at..start + variant.id_at + 2)
+        {
+            id.copy_from_slice(&f.packet_id.to_be_bytes());
+        }
+    }
+}
+
+pub(crate) fn ack_name(kind: PacketType) -> &'static str {
+    match kind {
+        PacketType::PubAck => "PUBACK",
+        PacketType::PubRec => "PUBREC",
+        PacketType::PubRel => "PUBREL",
+        _ => "PUBCOMP",
+    }
+}
+
+fn boxed(ids: &[u32]) -> Option<Box<[u32]>> {
+    if ids.is_empty() { None } else { Some(ids.into()) }
+}

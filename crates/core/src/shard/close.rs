@@ -1,0 +1,117 @@
+//! The end of connections and sessions, and the wills that come with it.
+
+use super::{Action, Author, Shard};
+use crate::Time;
+use crate::connection::Stage;
+use crate::observe::{Cause, Event};
+use crate::router::SessionRef;
+use crate::session::{NEVER, Will};
+use crate::slab::Key;
+use crate::timers::Timer;
+use grovemq_codec::ReasonCode;
+
+impl Shard {
+    /// Ends a connection, once. What is in its outbox is still sent.
+    pub(super) fn close(&mut self, now: Time, key: Key, cause: Cause) {
+        let Some(c) = self.clients.connections.get(key) else { return };
+        if matches!(c.stage, Stage::Closing) {
+            return;
+        }
+        let peer = c.peer;
+        let session_key = self.session_of(key);
+        if !matches!(cause, Cause::Disconnect(_) | Cause::StreamEnded | Cause::StreamError) {
+            self.send_disconnect(now, key, cause);
+        }
+        self.set_connection_timer(key, None);
+        if let Some(c) = self.clients.connections.get_mut(key) {
+            c.stage = Stage::Closing;
+        }
+        self.actions.push_back(Action::Close(key));
+        let session = session_key.and_then(|s| self.clients.sessions.get(s));
+        let event = Event::Disconnected {
+            peer,
+            client_id: session.map(|s| &*s.client_id),
+            username: session.and_then(|s| s.username.as_deref()),
+            cause,
+        };
+        self.clients.observer.on(now, event);
+        if let Some(session) = session_key {
+            self.detach(now, session, cause);
+        }
+    }
+
+    /// A session loses its connection.
+    fn detach(&mut self, now: Time, session_key: Key, cause: Cause) {
+        self.set_members_online(session_key, false);
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        session.connection = None;
+        session.replays.clear();
+        // [MQTT-3.1.2-8] [MQTT-3.14.4-3]
+        if matches!(cause, Cause::Disconnect(code) if code != ReasonCode::DisconnectWithWill) {
+            session.will = None;
+        }
+        let expiry = session.expiry;
+        if expiry == 0 {
+            self.end_session(now, session_key);
+            return;
+        }
+        if expiry != NEVER {
+            let at = now.after_seconds(expiry);
+            session.expires = Some(at);
+            self.timers.set(at, Timer::SessionExpiry(session_key));
+        }
+        match session.will.as_ref().map(|w| w.delay) {
+            None => {}
+            Some(0) => self.send_will(now, session_key),
+            Some(delay) => {
+                let at = now.after_seconds(delay);
+                session.will_due = Some(at);
+                self.timers.set(at, Timer::Will(session_key));
+            }
+        }
+    }
+
+    /// Forgets a session; its will goes out if it still waits. [MQTT-3.1.2-10]
+    pub(super) fn end_session(&mut self, now: Time, session_key: Key) {
+        self.send_will(now, session_key);
+        let Some(session) = self.clients.remove(session_key) else { return };
+        self.timers.stop(session.expires, Timer::SessionExpiry(session_key));
+        let session_ref = SessionRef { shard: self.id, key: session_key };
+        self.router.unsubscribe_all(session_ref, &session.subscriptions);
+    }
+
+    fn send_will(&mut self, now: Time, session_key: Key) {
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        self.timers.stop(session.will_due.take(), Timer::Will(session_key));
+        let Some(will) = session.will.take() else { return };
+        let author = Author {
+            client_id: session.client_id.clone(),
+            username: session.username.clone(),
+            access: session.access.clone(),
+        };
+        let Will { message, expiry, .. } = *will;
+        let message = match expiry {
+            None => message,
+            Some(seconds) => {
+                let expires = Some(now.after_seconds(seconds));
+                crate::MessageRef { expires, ..message.view() }.to_shared()
+            }
+        };
+        self.publish_own(now, &message, Some(&author));
+    }
+
+    pub(super) fn on_will_timer(&mut self, now: Time, session_key: Key) {
+        if let Some(session) = self.clients.sessions.get_mut(session_key) {
+            session.will_due = None;
+            self.send_will(now, session_key);
+        }
+    }
+
+    pub(super) fn on_expiry_timer(&mut self, now: Time, session_key: Key) {
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        session.expires = None;
+        self.clients.stats.sessions_expired += 1;
+        self.clients.observer.on(now, Event::SessionExpired { client_id: &session.client_id });
+        self.end_session(now, session_key);
+    }
+}

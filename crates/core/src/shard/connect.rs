@@ -1,0 +1,421 @@
+//! CONNECT: who is it, may it, which session.
+
+use super::{Action, Shard, Verdict};
+use crate::access::{Access, Login, Who};
+use crate::connection::{Aliases, Stage};
+use crate::observe::{Cause, Connected, Event, WillSummary};
+use crate::session::{NEVER, Session, Will};
+use crate::slab::Key;
+use crate::timers::Timer;
+use crate::{MessageRef, Time};
+use grovemq_codec::{
+    ConnAck, ConnAckProperties, Connect, Disconnect, DisconnectProperties, Frame, Packet, ReasonCode, Version,
+    decode_frame,
+};
+use std::sync::Arc;
+
+/// What became of a CONNECT packet.
+pub(super) enum Outcome {
+    Taken,
+    /// It belongs to another shard, which will read it again.
+    Moved,
+}
+
+impl Shard {
+    pub(super) fn on_connect(&mut self, now: Time, key: Key, frame: &Frame<'_>) -> Result<Outcome, Cause> {
+        let connect = match Connect::parse(frame) {
+            Ok(connect) => connect,
+            Err(e) => {
+                if let Some(c) = self.clients.connections.get_mut(key) {
+                    c.version = version_of(frame);
+                }
+                return Err(self.refuse(key, e.into()));
+            }
+        };
+        if let Some(c) = self.clients.connections.get_mut(key) {
+            c.version = connect.version;
+        }
+        match self.admit(now, key, frame, &connect) {
+            Ok(outcome) => Ok(outcome),
+            Err(cause) => Err(self.refuse(key, cause)),
+        }
+    }
+
+    /// The login was checked.
+    pub fn handle_verdict(&mut self, now: Time, key: Key, verdict: Verdict) {
+        let Some(c) = self.clients.connections.get_mut(key) else { return };
+        let Stage::Authenticating(bytes) = &mut c.stage else { return };
+        let bytes = core::mem::take(bytes);
+        let cause = match verdict {
+            Verdict::Allow => None,
+            Verdict::Deny => Some(Cause::BadCredentials),
+            Verdict::Unavailable => Some(Cause::ServerUnavailable),
+        };
+        if let Some(cause) = cause {
+            let cause = self.refuse(key, cause);
+            self.close(now, key, cause);
+            return;
+        }
+        let limit = u32::MAX;
+        if let Ok(Some(frame)) = decode_frame(&bytes, limit)
+            && let Ok(connect) = Connect::parse(&frame)
+        {
+            self.accept(now, key, &connect);
+        }
+    }
+
+    /// Everything that can be decided at once.
+    fn admit(
+        &mut self,
+        now: Time,
+        key: Key,
+        frame: &Frame<'_>,
+        connect: &Connect<'_>,
+    ) -> Result<Outcome, Cause> {
+        let Some(c) = self.clients.connections.get(key) else { return Ok(Outcome::Taken) };
+        let Some(listener) = self.settings.listeners.get(usize::from(c.peer.listener)) else {
+            return Err(Cause::ServerUnavailable);
+        };
+        let version = match connect.version {
+            Version::V31 => 0,
+            Version::V311 => 1,
+            Version::V5 => 2,
+        };
+        if !listener.limits.versions.get(version).is_some_and(|v| *v) {
+            return Err(Cause::UnsupportedVersion);
+        }
+        if connect.properties.authentication_method.is_some() {
+            return Err(Cause::BadAuthenticationMethod);
+        }
+        let client_id = if listener.limits.username_as_client_id {
+            connect.username.ok_or(Cause::BadCredentials)?
+        } else {
+            connect.client_id
+        };
+        if client_id.is_empty() {
+            // [MQTT-3.1.3-8]
+            let durable = connect.version != Version::V5 && !connect.clean_start;
+            if durable || connect.version == Version::V31 || !listener.limits.empty_client_id {
+                return Err(Cause::ClientIdInvalid);
+            }
+        } else {
+            if self.settings.client_id_prefix.as_deref().is_some_and(|p| !client_id.starts_with(p)) {
+                return Err(Cause::NotAuthorized);
+            }
+            let home = self.home(client_id);
+            if home != self.id {
+                self.actions.push_back(Action::Move(key, home));
+                return Ok(Outcome::Moved);
+            }
+        }
+        if let Some(will) = &connect.will {
+            if will.qos as u8 > listener.limits.qos_max {
+                return Err(Cause::QosNotSupported);
+            }
+            if will.retain && !listener.limits.retain_available {
+                return Err(Cause::RetainNotSupported);
+            }
+        }
+        let max = self.settings.limits.keep_alive_max;
+        if max > 0 && connect.version != Version::V5 && (connect.keep_alive == 0 || connect.keep_alive > max) {
+            return Err(Cause::ClientIdInvalid);
+        }
+        match connect.username {
+            None if !listener.allow_anonymous => return Err(Cause::NotAuthorized),
+            Some(_) if !listener.authenticate && !listener.allow_anonymous => return Err(Cause::NotAuthorized),
+            Some(username) if listener.authenticate => {
+                let login = Login {
+                    client_id: client_id.into(),
+                    username: Some(username.into()),
+                    password: connect.password.map(<[u8]>::to_vec),
+                };
+                if let Some(c) = self.clients.connections.get_mut(key) {
+                    c.stage = Stage::Authenticating(frame.bytes.into());
+                }
+                self.actions.push_back(Action::Authenticate(key, login));
+                return Ok(Outcome::Taken);
+            }
+            _ => {}
+        }
+        self.accept(now, key, connect);
+        Ok(Outcome::Taken)
+    }
+
+    /// The client is welcome: find or make its session.
+    fn accept(&mut self, now: Time, key: Key, connect: &Connect<'_>) {
+        let Some(c) = self.clients.connections.get(key) else { return };
+        let peer = c.peer;
+        let Some(listener) = self.listener(peer) else { return };
+        let (limits, access) = (listener.limits.clone(), listener.access.clone());
+        let assigned;
+        let client_id = match connect.username {
+            Some(username) if limits.username_as_client_id => username,
+            _ if connect.client_id.is_empty() => {
+                assigned = self.make_client_id(&limits.auto_id_prefix);
+                &*assigned
+            }
+            _ => connect.client_id,
+        };
+        let existing = self.clients.find(client_id);
+        if existing.is_none() && self.clients.sessions.len() >= self.settings.limits.sessions_max as usize {
+            let cause = self.refuse(key, Cause::QuotaExceeded);
+            self.close(now, key, cause);
+            return;
+        }
+        if let Some(old) = existing {
+            self.take_over(now, old, connect.clean_start);
+        }
+        let (session_key, present) = match self.clients.find(client_id) {
+            Some(session) => (session, true),
+            None => (self.clients.insert(Session::new(client_id)), false),
+        };
+        let keep_alive = self.settle_keep_alive(connect);
+        let expiry = self.settle_expiry(connect);
+        self.settle_connection(key, connect, &limits, session_key, keep_alive, expiry);
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        let same_user = session.username.as_deref() == connect.username;
+        session.username = connect.username.map(Into::into);
+        session.access = access;
+        session.connection = Some(key);
+        session.expiry = expiry;
+        session.will = connect.will.as_ref().map(|w| Box::new(make_will(w)));
+        session.outgoing.restart();
+        self.timers.stop(session.expires.take(), Timer::SessionExpiry(session_key));
+        self.timers.stop(session.will_due.take(), Timer::Will(session_key));
+        if present && !same_user {
+            self.recheck(session_key);
+        }
+        self.set_members_online(session_key, true);
+        self.send_connack(now, key, connect, &limits, client_id, present, keep_alive, expiry);
+        self.clients.observer.on(
+            now,
+            Event::Connected(Connected {
+                peer,
+                client_id,
+                version: connect.version,
+                clean_start: connect.clean_start,
+                keep_alive,
+                username: connect.username,
+                bridge: connect.bridge,
+                session_present: present,
+                will: connect.will.as_ref().map(|w| WillSummary {
+                    topic: w.topic,
+                    bytes: w.payload.len(),
+                    qos: w.qos,
+                    retain: w.retain,
+                }),
+            }),
+        );
+        self.clients.pump(now, session_key, &mut self.variants);
+    }
+
+    /// An older connection or session with the same client id. [MQTT-3.1.4-3] [MQTT-3.1.2-4]
+    fn take_over(&mut self, now: Time, session_key: Key, clean_start: bool) {
+        if let Some(old) = self.clients.sessions.get(session_key).and_then(|s| s.connection) {
+            self.close(now, old, Cause::TakenOver);
+        }
+        if clean_start {
+            self.end_session(now, session_key);
+        }
+    }
+
+    /// Another user resumes the session: what waits in it must be the new user's to read, too.
+    fn recheck(&mut self, session_key: Key) {
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        if let Some(access) = session.access.clone() {
+            let (id, user) = (session.client_id.clone(), session.username.clone());
+            let who = Who { client_id: &id, username: user.as_deref() };
+            session.outgoing.retain_queued(|m| access.check(who, Access::Read, m.topic()).is_ok());
+        }
+        // cached matches hold the old user's rights
+        self.router.invalidate();
+    }
+
+    fn settle_keep_alive(&self, connect: &Connect<'_>) -> u16 {
+        let max = self.settings.limits.keep_alive_max;
+        // [MQTT-3.1.2-21]
+        if max > 0 && (connect.keep_alive == 0 || connect.keep_alive > max) { max } else { connect.keep_alive }
+    }
+
+    fn settle_expiry(&self, connect: &Connect<'_>) -> u32 {
+        let wanted = match connect.version {
+            Version::V5 => connect.properties.session_expiry.unwrap_or(0),
+            _ if connect.clean_start => 0,
+            _ => NEVER,
+        };
+        self.settings.limits.session_expiry_max.map_or(wanted, |max| wanted.min(max))
+    }
+
+    fn settle_connection(
+        &mut self,
+        key: Key,
+        connect: &Connect<'_>,
+        limits: &crate::ListenerLimits,
+        session: Key,
+        keep_alive: u16,
+        expiry: u32,
+    ) {
+        let inflight = match self.settings.limits.inflight_max {
+            0 => u16::MAX,
+            n => n,
+        };
+        let Some(c) = self.clients.connections.get_mut(key) else { return };
+        let p = &connect.properties;
+        c.stage = Stage::Live(session);
+        c.keep_alive = keep_alive;
+        c.expiry_at_connect = expiry;
+        c.window = p.receive_maximum.unwrap_or(u16::MAX).min(inflight);
+        c.packet_bytes_max = p.maximum_packet_size.unwrap_or(u32::MAX);
+        c.problem_information = p.request_problem_information.unwrap_or(true);
+        if connect.version == Version::V5 {
+            let outgoing = p.topic_alias_maximum.unwrap_or(0).min(limits.alias_out_max);
+            c.aliases = (limits.alias_in_max > 0 || outgoing > 0)
+                .then(|| Box::new(Aliases::new(limits.alias_in_max, outgoing)));
+        }
+        let deadline = c.keep_alive_deadline();
+        self.set_connection_timer(key, deadline);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the facts a CONNACK states")]
+    fn send_connack(
+        &mut self,
+        now: Time,
+        key: Key,
+        connect: &Connect<'_>,
+        limits: &crate::ListenerLimits,
+        client_id: &str,
+        present: bool,
+        keep_alive: u16,
+        expiry: u32,
+    ) {
+        let global = &self.settings.limits;
+        let flag = |b: bool| if b { None } else { Some(false) };
+        let properties = ConnAckProperties {
+            topic_alias_maximum: (limits.alias_in_max > 0).then_some(limits.alias_in_max),
+            assigned_client_id: (client_id != connect.client_id).then_some(client_id),
+            server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
+            session_expiry: (expiry != connect.properties.session_expiry.unwrap_or(0)).then_some(expiry),
+            maximum_qos: (limits.qos_max < 2).then_some(limits.qos_max),
+            retain_available: flag(limits.retain_available),
+            maximum_packet_size: Some(global.packet_bytes_max),
+            receive_maximum: Some(global.receive_max).filter(|n| *n != u16::MAX),
+            ..ConnAckProperties::default()
+        };
+        let connack = ConnAck { session_present: present, reason: ReasonCode::Success, properties };
+        self.send_packet(now, key, &Packet::ConnAck(connack));
+    }
+
+    /// CONNACK with the reason, where the protocol has one for it; the caller closes.
+    fn refuse(&mut self, key: Key, cause: Cause) -> Cause {
+        let Some(c) = self.clients.connections.get(key) else { return cause };
+        let v5 = c.version == Version::V5;
+        let reason = match cause {
+            // [MQTT-3.1.4-1] a 3.x client that breaks the protocol gets no answer
+            Cause::Malformed(_) | Cause::Protocol(_) | Cause::PacketTooLarge | Cause::TopicNameInvalid if !v5 => {
+                return cause;
+            }
+            // a 3.x client without a user name is told the same as one with a wrong password's owner
+            cause => cause.reason(),
+        };
+        let connack =
+            ConnAck { session_present: false, reason, properties: ConnAckProperties::default() };
+        self.send_packet(Time::default(), key, &Packet::ConnAck(connack));
+        cause
+    }
+
+    /// `prefix` and a random UUID that lives on this shard.
+    fn make_client_id(&mut self, prefix: &str) -> String {
+        loop {
+            let (a, b) = (self.next_random(), self.next_random());
+            let (a, b) = (a & !0xf000 | 0x4000, b & !(3 << 62) | (2 << 62));
+            let id = format!(
+                "{prefix}{:08X}-{:04X}-{:04X}-{:04X}-{:012X}",
+                a >> 32,
+                (a >> 16) & 0xffff,
+                a & 0xffff,
+                b >> 48,
+                b & 0xffff_ffff_ffff
+            );
+            if self.home(&id) == self.id && self.clients.find(&id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    /// Encodes and queues any packet but PUBLISH.
+    pub(super) fn send_packet(&mut self, now: Time, key: Key, packet: &Packet<'_>) {
+        let Some(c) = self.clients.connections.get(key) else { return };
+        let version = c.version;
+        let max = c.packet_bytes_max as usize;
+        let mut bytes = Vec::new();
+        if packet.encode(version, &mut bytes).is_err() || bytes.len() > max {
+            return;
+        }
+        self.clients.send_bytes(key, &bytes);
+        if self.clients.trace {
+            let (name, packet_id, reason) = describe(packet);
+            self.clients.trace_sent(now, key, name, packet_id, reason);
+        }
+    }
+
+    /// DISCONNECT with a reason, for clients that understand it.
+    pub(super) fn send_disconnect(&mut self, now: Time, key: Key, cause: Cause) {
+        let Some(c) = self.clients.connections.get(key) else { return };
+        if !c.is_v5() || !matches!(c.stage, Stage::Live(_)) {
+            return;
+        }
+        let text = match cause {
+            Cause::Malformed(text) | Cause::Protocol(text) => Some(text),
+            _ => None,
+        };
+        let reason_string = text.filter(|_| c.problem_information);
+        let properties = DisconnectProperties { reason_string, ..DisconnectProperties::default() };
+        let packet = Packet::Disconnect(Disconnect { reason: cause.reason(), properties });
+        self.send_packet(now, key, &packet);
+    }
+}
+
+fn describe(packet: &Packet<'_>) -> (&'static str, u16, u8) {
+    match packet {
+        Packet::ConnAck(p) => ("CONNACK", u16::from(p.session_present), p.reason as u8),
+        Packet::SubAck(p) => ("SUBACK", p.packet_id.get(), 0),
+        Packet::UnsubAck(p) => ("UNSUBACK", p.packet_id.get(), 0),
+        Packet::Disconnect(p) => ("DISCONNECT", 0, p.reason as u8),
+        Packet::PubAck(p) => ("PUBACK", p.packet_id.get(), p.reason as u8),
+        Packet::PubRec(p) => ("PUBREC", p.packet_id.get(), p.reason as u8),
+        Packet::PubComp(p) => ("PUBCOMP", p.packet_id.get(), p.reason as u8),
+        Packet::PubRel(p) => ("PUBREL", p.packet_id.get(), p.reason as u8),
+        Packet::PingResp => ("PINGRESP", 0, 0),
+        _ => ("AUTH", 0, 0),
+    }
+}
+
+fn make_will(w: &grovemq_codec::Will<'_>) -> Will {
+    let mut block = Vec::new();
+    let mut properties = w.properties.as_publish();
+    properties.message_expiry = None;
+    if properties.write(&mut block).is_err() {
+        block.clear();
+    }
+    let message = MessageRef {
+        topic: w.topic,
+        properties: &block,
+        payload: w.payload,
+        qos: w.qos,
+        retain: w.retain,
+        expires: None,
+    };
+    Will {
+        message: Arc::clone(&message.to_shared()),
+        delay: w.properties.delay.unwrap_or(0),
+        expiry: w.properties.message_expiry,
+    }
+}
+
+/// The version a CONNECT that does not parse seems to have, to answer it in its own tongue.
+fn version_of(frame: &Frame<'_>) -> Version {
+    match frame.body {
+        [0, 4, b'M', b'Q', b'T', b'T', level, ..] if *level >= 5 => Version::V5,
+        _ => Version::V311,
+    }
+}

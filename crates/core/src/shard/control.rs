@@ -1,0 +1,134 @@
+//! Packets other than CONNECT and PUBLISH.
+
+use super::Shard;
+use crate::Time;
+use crate::observe::{Cause, Event};
+use crate::qos::{Answer, Arrival, ReceiverStep, SenderStep};
+use crate::session::NEVER;
+use crate::slab::Key;
+use grovemq_codec::{
+    Ack, AckProperties, Disconnect, Frame, Packet, PacketType, Publish, ReasonCode, Version,
+};
+
+impl Shard {
+    pub(super) fn on_control(
+        &mut self,
+        now: Time,
+        key: Key,
+        frame: &Frame<'_>,
+        version: Version,
+    ) -> Result<(), Cause> {
+        let packet = Packet::parse(frame, version)?;
+        if self.clients.trace {
+            self.trace_received(now, key, &packet);
+        }
+        match packet {
+            Packet::PubAck(ack) => self.on_answer(now, key, &ack, Answer::PubAck),
+            Packet::PubRec(ack) if ack.reason.is_error() => self.on_answer(now, key, &ack, Answer::PubRecError),
+            Packet::PubRec(ack) => self.on_answer(now, key, &ack, Answer::PubRec),
+            Packet::PubComp(ack) => self.on_answer(now, key, &ack, Answer::PubComp),
+            Packet::PubRel(ack) => self.on_pubrel(now, key, &ack),
+            Packet::Subscribe(p) => return self.on_subscribe(now, key, &p),
+            Packet::Unsubscribe(p) => self.on_unsubscribe(now, key, &p),
+            Packet::PingReq => {
+                self.clients.send_bytes(key, &[(PacketType::PingResp as u8) << 4, 0]);
+                if self.clients.trace {
+                    self.clients.trace_sent(now, key, "PINGRESP", 0, 0);
+                }
+            }
+            Packet::Disconnect(p) => return self.on_disconnect(now, key, version, &p),
+            // [MQTT-4.12.0-1] no authentication method was agreed on
+            Packet::Auth(_) => return Err(Cause::Protocol("AUTH without an authentication method")),
+            // [MQTT-3.1.0-2]
+            Packet::Connect(_) => return Err(Cause::Protocol("second CONNECT")),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp | Packet::Publish(_) => {
+                return Err(Cause::Protocol("a packet only servers send"));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_answer(&mut self, now: Time, key: Key, ack: &Ack<'_>, answer: Answer) {
+        let Some(session_key) = self.session_of(key) else { return };
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        let id = ack.packet_id.get();
+        match session.outgoing.on_answer(id, answer) {
+            SenderStep::Done => self.clients.pump(now, session_key, &mut self.variants),
+            SenderStep::Release | SenderStep::ReleaseAgain => {
+                self.clients.send_ack(now, key, PacketType::PubRel, id);
+            }
+            SenderStep::Ignore if answer == Answer::PubRec => {
+                // [MQTT-4.3.3-1]
+                self.send_answer(now, key, PacketType::PubRel, id, ReasonCode::PacketIdentifierNotFound);
+            }
+            SenderStep::Ignore => {}
+        }
+    }
+
+    fn on_pubrel(&mut self, now: Time, key: Key, ack: &Ack<'_>) {
+        let Some(session_key) = self.session_of(key) else { return };
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        let id = ack.packet_id.get();
+        match session.on_arrival(id, Arrival::PubRel) {
+            ReceiverStep::CompleteUnknown => {
+                self.send_answer(now, key, PacketType::PubComp, id, ReasonCode::PacketIdentifierNotFound);
+            }
+            _ => self.clients.send_ack(now, key, PacketType::PubComp, id),
+        }
+    }
+
+    /// An acknowledgement with any reason code; 3.x knows only success.
+    pub(super) fn send_answer(&mut self, now: Time, key: Key, kind: PacketType, id: u16, reason: ReasonCode) {
+        let version = self.clients.connections.get(key).map(|c| c.version);
+        let Some(packet_id) = core::num::NonZeroU16::new(id) else { return };
+        if reason == ReasonCode::Success || version != Some(Version::V5) {
+            self.clients.send_ack(now, key, kind, id);
+            return;
+        }
+        let ack = Ack { packet_id, reason, properties: AckProperties::default() };
+        let packet = match kind {
+            PacketType::PubAck => Packet::PubAck(ack),
+            PacketType::PubRec => Packet::PubRec(ack),
+            PacketType::PubRel => Packet::PubRel(ack),
+            _ => Packet::PubComp(ack),
+        };
+        self.send_packet(now, key, &packet);
+    }
+
+    fn on_disconnect(
+        &mut self,
+        now: Time,
+        key: Key,
+        version: Version,
+        p: &Disconnect<'_>,
+    ) -> Result<(), Cause> {
+        let max = self.settings.limits.session_expiry_max;
+        let session_key = self.session_of(key);
+        let expiry_at_connect = self.clients.connections.get(key).map_or(0, |c| c.expiry_at_connect);
+        if version == Version::V5
+            && let Some(expiry) = p.properties.session_expiry
+        {
+            // [MQTT-3.14.2-2]
+            if expiry_at_connect == 0 && expiry > 0 {
+                return Err(Cause::Protocol("session expiry raised from 0 at DISCONNECT"));
+            }
+            if let Some(session) = session_key.and_then(|s| self.clients.sessions.get_mut(s)) {
+                session.expiry = max.map_or(expiry, |max| expiry.min(max)).min(NEVER);
+            }
+        }
+        self.close(now, key, Cause::Disconnect(p.reason));
+        Ok(())
+    }
+
+    #[cold]
+    fn trace_received(&mut self, now: Time, key: Key, packet: &Packet<'_>) {
+        if let Some(session) = self.session_of(key).and_then(|s| self.clients.sessions.get(s)) {
+            self.clients.observer.on(now, Event::Received { client_id: &session.client_id, packet });
+        }
+    }
+
+    #[cold]
+    pub(super) fn trace_publish(&mut self, now: Time, key: Key, publish: &Publish<'_>) {
+        self.trace_received(now, key, &Packet::Publish(publish.clone()));
+    }
+}

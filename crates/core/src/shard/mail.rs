@@ -1,0 +1,102 @@
+//! What one shard sends to another: a turn's messages as one batch, small ones as bytes, others by reference.
+
+use crate::outbox::BY_REFERENCE_MIN;
+use crate::router::Subscription;
+use crate::slab::Key;
+use crate::{Message, MessageRef, Time};
+use grovemq_codec::Qos;
+use std::sync::Arc;
+
+/// Messages from one shard to another, in order.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+}
+
+/// Whom a message is for, at its new shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Everyone whose subscriptions match.
+    Matching,
+    /// This member of a shared group.
+    Member { session: Key, qos: Qos, retain_as_published: bool, id: u32 },
+}
+
+impl Target {
+    pub(crate) fn member(s: &Subscription) -> Self {
+        Self::Member {
+            session: s.session.key,
+            qos: s.qos,
+            retain_as_published: s.retain_as_published,
+            id: s.id,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Item {
+    target: Target,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// The next bytes of the batch.
+    Inline { topic: usize, properties: usize, payload: usize, qos: Qos, retain: bool, expires: Option<Time> },
+    Shared(Arc<Message>),
+}
+
+impl Batch {
+    pub(crate) fn push(&mut self, target: Target, m: &MessageRef<'_>, shared: &mut Option<Arc<Message>>) {
+        if shared.is_none() && m.payload.len() >= BY_REFERENCE_MIN {
+            *shared = Some(m.to_shared());
+        }
+        let body = if let Some(message) = shared {
+            Body::Shared(message.clone())
+        } else {
+            self.bytes.extend_from_slice(m.topic.as_bytes());
+            self.bytes.extend_from_slice(m.properties);
+            self.bytes.extend_from_slice(m.payload);
+            Body::Inline {
+                topic: m.topic.len(),
+                properties: m.properties.len(),
+                payload: m.payload.len(),
+                qos: m.qos,
+                retain: m.retain,
+                expires: m.expires,
+            }
+        };
+        self.items.push(Item { target, body });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Empties the batch but keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.items.clear();
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Target, MessageRef<'_>, Option<&Arc<Message>>)> {
+        let mut rest: &[u8] = &self.bytes;
+        self.items.iter().filter_map(move |item| match &item.body {
+            Body::Shared(message) => Some((item.target, message.view(), Some(message))),
+            Body::Inline { topic, properties, payload, qos, retain, expires } => {
+                let (name, after) = rest.split_at_checked(*topic)?;
+                let (properties, after) = after.split_at_checked(*properties)?;
+                let (payload, after) = after.split_at_checked(*payload)?;
+                rest = after;
+                let topic = core::str::from_utf8(name).ok()?;
+                let m = MessageRef { topic, properties, payload, qos: *qos, retain: *retain, expires: *expires };
+                Some((item.target, m, None))
+            }
+        })
+    }
+}

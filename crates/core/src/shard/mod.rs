@@ -1,0 +1,400 @@
+//! The brain of one event loop.
+//!
+//! Call order of a turn: [`Shard::start_turn`], then any `handle_*`, then drain [`Shard::poll_action`],
+//! [`Shard::poll_dirty`] (write what [`Shard::outbox`] holds, report it to [`Shard::sent`]) and
+//! [`Shard::poll_mail`], then sleep until [`Shard::next_timeout`] unless [`Shard::has_work`].
+
+mod clients;
+mod close;
+mod connect;
+mod control;
+mod mail;
+mod publish;
+mod subscribe;
+
+pub use mail::Batch;
+
+use crate::access::{Authorize, Login};
+use crate::connection::{Connection, Stage};
+use crate::observe::{Cause, Event, Observe, Peer, Stats};
+use crate::outbox::Outbox;
+use crate::router::{MatchCache, Router};
+use crate::slab::Key;
+use crate::timers::{Timer, Timers};
+use crate::{Limits, ListenerLimits, Time};
+use clients::{Clients, Variants};
+use foldhash::fast::FixedState;
+use grovemq_codec::{Frame, PacketType, ReasonCode, Version, decode_frame};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// What the shards of a broker are told at their start.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub limits: Limits,
+    /// By [`Peer::listener`].
+    pub listeners: Vec<ListenerSettings>,
+    /// QoS 0 messages wait for absent durable sessions, too (`queue_qos0_messages`).
+    pub queue_qos0: bool,
+    /// Messages go out with the subscription's QoS (`upgrade_outgoing_qos`).
+    pub upgrade_outgoing_qos: bool,
+    /// Client ids must begin with this (`clientid_prefixes`).
+    pub client_id_prefix: Option<String>,
+    /// Seeds the hashes and the made-up client ids; random in a real broker.
+    pub seed: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ListenerSettings {
+    pub limits: ListenerLimits,
+    /// Clients without a user name are let in.
+    pub allow_anonymous: bool,
+    /// User names are checked: the driver answers [`Action::Authenticate`].
+    pub authenticate: bool,
+    /// `None`: everything is allowed.
+    pub access: Option<Arc<dyn Authorize>>,
+}
+
+/// What the driver has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send what the outbox holds as far as it goes without waiting, close the stream, then [`Shard::release`].
+    Close(Key),
+    /// Hand the stream and all bytes read from it, none of them consumed, to that shard; then [`Shard::release`].
+    Move(Key, u16),
+    /// Check the login away from the loop and answer with [`Shard::handle_verdict`].
+    Authenticate(Key, Login),
+}
+
+/// The answer to [`Action::Authenticate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Allow,
+    Deny,
+    /// Nobody can tell now.
+    Unavailable,
+}
+
+/// What became of the bytes given to [`Shard::handle_input`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes to be forgotten; the rest is to be given again, with more behind.
+    pub consumed: usize,
+    pub next: Next,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// All whole packets are done; read more.
+    Read,
+    /// Others' turn: give the rest again next turn without waiting for more.
+    Yield,
+    /// Give the rest again after [`Shard::handle_verdict`], or never if the stream moves or closes.
+    Wait,
+}
+
+/// One event loop's sessions, connections and part in routing. See the module for the order of calls.
+pub struct Shard {
+    id: u16,
+    count: u16,
+    router: Arc<Router>,
+    settings: Arc<Settings>,
+    clients: Clients,
+    cache: MatchCache,
+    timers: Timers,
+    variants: Variants,
+    /// For topics that an alias stands for, and properties that are rewritten.
+    topic_scratch: String,
+    properties_scratch: Vec<u8>,
+    mail: Vec<Batch>,
+    actions: VecDeque<Action>,
+    random: u64,
+    hasher: FixedState,
+}
+
+impl core::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shard").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Shard {
+    /// Shard `id` of `count` (at most 64), all of which share `router`.
+    pub fn new(
+        id: u16,
+        count: u16,
+        router: Arc<Router>,
+        settings: Arc<Settings>,
+        observer: Box<dyn Observe>,
+    ) -> Self {
+        let hasher = FixedState::with_seed(settings.seed);
+        let mut clients = Clients::new(observer, settings.limits.clone(), hasher.clone());
+        clients.queue_qos0 = settings.queue_qos0;
+        clients.upgrade_qos = settings.upgrade_outgoing_qos;
+        Self {
+            id,
+            count: count.clamp(1, 64),
+            router,
+            clients,
+            cache: MatchCache::new(id, settings.limits.cache_topics_max, hasher.clone()),
+            timers: Timers::default(),
+            variants: Variants::default(),
+            topic_scratch: String::new(),
+            properties_scratch: Vec::new(),
+            mail: (0..count).map(|_| Batch::default()).collect(),
+            actions: VecDeque::new(),
+            random: settings.seed ^ (u64::from(id) << 32) ^ 0x9e37_79b9_7f4a_7c15,
+            hasher,
+            settings,
+        }
+    }
+
+    pub fn start_turn(&mut self) {
+        self.clients.trace = self.clients.observer.wants_packets();
+    }
+
+    /// A stream was accepted, or came from another shard.
+    pub fn handle_open(&mut self, now: Time, peer: Peer) -> Key {
+        let key = self.clients.connections.insert(Connection::new(peer, now));
+        let deadline = now + self.settings.limits.connect_time_max;
+        self.set_connection_timer(key, Some(deadline));
+        key
+    }
+
+    /// Tells of a connection's beginning; not repeated when it moves to another shard.
+    pub fn announce(&mut self, now: Time, peer: Peer) {
+        self.clients.stats.connections += 1;
+        self.clients.observer.on(now, Event::Opened { peer });
+    }
+
+    /// Bytes from a client, in order. Takes whole packets only.
+    pub fn handle_input(&mut self, now: Time, key: Key, bytes: &[u8]) -> Progress {
+        let mut consumed = 0;
+        let mut work = 0;
+        let done = |consumed, next| Progress { consumed, next };
+        if let Some(c) = self.clients.connections.get_mut(key) {
+            c.last_input = now;
+        }
+        loop {
+            let Some(c) = self.clients.connections.get(key) else { return done(bytes.len(), Next::Wait) };
+            let (live, limit) = match c.stage {
+                Stage::Live(_) => (true, self.settings.limits.packet_bytes_max),
+                Stage::AwaitConnect => (false, self.settings.limits.connect_bytes_max),
+                Stage::Authenticating(_) => return done(consumed, Next::Wait),
+                Stage::Closing => return done(bytes.len(), Next::Wait),
+            };
+            if work > self.settings.limits.turn_deliveries_max {
+                return done(consumed, Next::Yield);
+            }
+            let version = c.version;
+            let rest = bytes.get(consumed..).unwrap_or_default();
+            if !live && let Some(first) = rest.first() && first >> 4 != PacketType::Connect as u8 {
+                // [MQTT-3.1.0-1]; decided on the first byte, whatever length follows
+                self.close(now, key, Cause::Protocol("first packet is not CONNECT"));
+                continue;
+            }
+            let frame = match decode_frame(rest, limit) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return done(consumed, Next::Read),
+                Err(e) => {
+                    self.close(now, key, e.into());
+                    continue;
+                }
+            };
+            let result = if live {
+                self.on_frame(now, key, &frame, version)
+            } else {
+                match self.on_connect(now, key, &frame) {
+                    Ok(connect::Outcome::Moved) => return done(consumed, Next::Wait),
+                    Ok(connect::Outcome::Taken) => Ok(0),
+                    Err(cause) => Err(cause),
+                }
+            };
+            consumed += frame.bytes.len();
+            match result {
+                Ok(n) => work += 1 + n,
+                Err(cause) => self.close(now, key, cause),
+            }
+        }
+    }
+
+    /// The stream ended or broke.
+    pub fn handle_closed(&mut self, now: Time, key: Key, cause: Cause) {
+        self.close(now, key, cause);
+    }
+
+    /// Messages from another shard.
+    pub fn handle_mail(&mut self, now: Time, batch: &Batch) {
+        for (target, message, shared) in batch.iter() {
+            self.route_mail(now, target, message, shared);
+        }
+    }
+
+    /// Deadlines that have passed.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Connection(key) => self.on_connection_timer(now, key),
+                Timer::Will(session) => self.on_will_timer(now, session),
+                Timer::SessionExpiry(session) => self.on_expiry_timer(now, session),
+            }
+        }
+        self.replay_retained(now);
+    }
+
+    /// The broker stops: every client is told, wills go out.
+    pub fn handle_shutdown(&mut self, now: Time) {
+        for key in self.clients.connections.keys().collect::<Vec<_>>() {
+            self.close(now, key, Cause::Shutdown);
+        }
+    }
+
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next connection with something to send, each once until it gets more.
+    pub fn poll_dirty(&mut self) -> Option<Key> {
+        let key = self.clients.dirty.pop()?;
+        if let Some(c) = self.clients.connections.get_mut(key) {
+            c.dirty = false;
+        }
+        Some(key)
+    }
+
+    /// What to send to a client now.
+    pub fn outbox(&self, key: Key) -> Option<&Outbox> {
+        self.clients.connections.get(key).map(|c| &c.outbox)
+    }
+
+    /// `n` bytes of the outbox were sent. Messages that waited for room may follow.
+    pub fn sent(&mut self, now: Time, key: Key, n: usize) {
+        let Some(c) = self.clients.connections.get_mut(key) else { return };
+        let before = c.outbox.len();
+        c.outbox.consume(n);
+        self.clients.stats.bytes_sent += n as u64;
+        let drained = c.outbox.is_empty();
+        let max = self.settings.limits.output_bytes_max;
+        let stage_session = if let Stage::Live(s) = c.stage { Some(s) } else { None };
+        let room_again = before > max && before - n <= max;
+        if drained {
+            self.clients.recycle(key);
+        }
+        if let Some(session) = stage_session
+            && (room_again || drained)
+            && self.clients.sessions.get(session).is_some_and(|s| s.dropping || s.outgoing.queue_len() > 0)
+        {
+            self.clients.pump(now, session, &mut self.variants);
+        }
+    }
+
+    /// Everything for another shard that gathered since the last call.
+    pub fn poll_mail(&mut self, to: u16) -> Option<&mut Batch> {
+        self.mail.get_mut(usize::from(to)).filter(|batch| !batch.is_empty())
+    }
+
+    /// The driver has closed or moved the stream.
+    pub fn release(&mut self, key: Key) {
+        if let Some(c) = self.clients.connections.remove(key) {
+            self.timers.stop(c.timer, Timer::Connection(key));
+        }
+    }
+
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Whether [`Shard::handle_timeout`] has something to do at once.
+    pub fn has_work(&self) -> bool {
+        !self.clients.replaying.is_empty()
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.clients.stats
+    }
+
+    pub fn count_received(&mut self, bytes: usize) {
+        self.clients.stats.bytes_received += bytes as u64;
+    }
+
+    /// Sessions, and connections of any stage.
+    pub fn len(&self) -> (usize, usize) {
+        (self.clients.sessions.len(), self.clients.connections.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == (0, 0)
+    }
+
+    /// The shard a client id lives on.
+    pub fn home(&self, client_id: &str) -> u16 {
+        let shards = u64::from(self.count);
+        u16::try_from(self.hasher.hash_one(client_id) % shards).unwrap_or(0)
+    }
+
+    fn on_frame(&mut self, now: Time, key: Key, frame: &Frame<'_>, version: Version) -> Result<u32, Cause> {
+        self.clients.stats.messages_received += 1;
+        if frame.kind == PacketType::Publish {
+            let publish = grovemq_codec::Publish::parse(frame, version)?;
+            return self.on_publish(now, key, frame, &publish);
+        }
+        self.on_control(now, key, frame, version)?;
+        Ok(0)
+    }
+
+    fn set_connection_timer(&mut self, key: Key, at: Option<Time>) {
+        let Some(c) = self.clients.connections.get_mut(key) else { return };
+        self.timers.stop(c.timer, Timer::Connection(key));
+        c.timer = at;
+        if let Some(at) = at {
+            self.timers.set(at, Timer::Connection(key));
+        }
+    }
+
+    fn on_connection_timer(&mut self, now: Time, key: Key) {
+        let Some(c) = self.clients.connections.get_mut(key) else { return };
+        c.timer = None;
+        match c.stage {
+            Stage::AwaitConnect | Stage::Authenticating(_) => self.close(now, key, Cause::ConnectTimeout),
+            Stage::Closing => {}
+            Stage::Live(_) => match c.keep_alive_deadline() {
+                Some(deadline) if deadline <= now => self.close(now, key, Cause::KeepAliveTimeout),
+                deadline => self.set_connection_timer(key, deadline),
+            },
+        }
+    }
+
+    /// A number nobody outside can guess, as good as the seed.
+    fn next_random(&mut self) -> u64 {
+        // splitmix64
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn session_of(&self, key: Key) -> Option<Key> {
+        match self.clients.connections.get(key)?.stage {
+            Stage::Live(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    fn listener(&self, peer: Peer) -> Option<&ListenerSettings> {
+        self.settings.listeners.get(usize::from(peer.listener))
+    }
+}
+
+/// On whose behalf a will is published.
+struct Author {
+    client_id: Box<str>,
+    username: Option<Box<str>>,
+    access: Option<Arc<dyn Authorize>>,
+}
+
+/// Reason code towards a client of that version: 3.x knows only failure.
+fn suback_code(version: Version, code: ReasonCode) -> ReasonCode {
+    if version != Version::V5 && code.is_error() { ReasonCode::UnspecifiedError } else { code }
+}

@@ -1,0 +1,363 @@
+//! The way of a message: PUBLISH in, routing, PUBLISH out.
+
+use super::Shard;
+use super::clients::{Delivery, To};
+use super::mail::Target;
+use crate::access::{Access, Who};
+use crate::observe::{Cause, Event};
+use crate::qos::{Arrival, ReceiverStep};
+use crate::router::{Entry, Subscription};
+use crate::slab::Key;
+use crate::{Message, MessageRef, Time};
+use grovemq_codec::{Frame, PacketType, Publish, PublishProperties, Qos, ReasonCode};
+use std::sync::Arc;
+
+/// Topics that only the broker itself writes to.
+const RESERVED: [&str; 2] = ["$SYS/", "$CONTROL/"];
+
+impl Shard {
+    /// Returns how many receivers it reached, as a measure of work.
+    #[inline]
+    pub(super) fn on_publish(
+        &mut self,
+        now: Time,
+        key: Key,
+        frame: &Frame<'_>,
+        p: &Publish<'_>,
+    ) -> Result<u32, Cause> {
+        let Some(session_key) = self.session_of(key) else { return Ok(0) };
+        self.clients.stats.publish_received += 1;
+        self.clients.stats.publish_bytes_received += p.payload.len() as u64;
+        if self.clients.trace {
+            self.trace_publish(now, key, p);
+        }
+        let v5 = !p.raw_properties.is_empty();
+        self.check_publish(key, session_key, p)?;
+        let mut scratch = (core::mem::take(&mut self.topic_scratch), core::mem::take(&mut self.properties_scratch));
+        let result = self.resolve(key, p, &mut scratch).map(|message| {
+            let message = MessageRef {
+                expires: p.properties.message_expiry.map(|s| now.after_seconds(s)),
+                ..message
+            };
+            // a 3.x packet without flags goes out to 3.x receivers as it came in
+            let unchanged = !v5 && p.qos == Qos::AtMostOnce && !p.retain && !p.dup;
+            let plain = self.clients.connections.get(key).is_some_and(|c| !c.is_v5());
+            let as_is = (unchanged && plain).then_some(frame.bytes);
+            self.publish_from(now, key, session_key, p, &message, as_is)
+        });
+        (self.topic_scratch, self.properties_scratch) = scratch;
+        result
+    }
+
+    /// What this client may not send at all.
+    #[inline]
+    fn check_publish(&self, key: Key, session: Key, p: &Publish<'_>) -> Result<(), Cause> {
+        let Some(c) = self.clients.connections.get(key) else { return Ok(()) };
+        let Some(listener) = self.listener(c.peer) else { return Ok(()) };
+        if p.qos as u8 > listener.limits.qos_max {
+            return Err(Cause::QosNotSupported); // [MQTT-3.2.2-11]
+        }
+        if p.retain && !listener.limits.retain_available {
+            return Err(Cause::RetainNotSupported); // [MQTT-3.2.2-14]
+        }
+        if !p.raw_properties.is_empty() && !p.properties.subscription_ids.is_empty() {
+            return Err(Cause::Protocol("subscription identifier from a client")); // [MQTT-3.3.4-6]
+        }
+        if p.qos == Qos::ExactlyOnce
+            && c.is_v5()
+            && let Some(s) = self.clients.sessions.get(session)
+            && s.received_len() >= usize::from(self.settings.limits.receive_max)
+            && !p.packet_id.is_some_and(|id| s.has_received(id.get()))
+        {
+            return Err(Cause::ReceiveMaximumExceeded); // [MQTT-3.3.4-9]
+        }
+        Ok(())
+    }
+
+    /// The message with its topic spelled out and without the properties that concern this connection only.
+    #[inline]
+    fn resolve<'a>(
+        &mut self,
+        key: Key,
+        p: &Publish<'a>,
+        scratch: &'a mut (String, Vec<u8>),
+    ) -> Result<MessageRef<'a>, Cause> {
+        let (topic_scratch, properties_scratch) = scratch;
+        let mut topic = p.topic;
+        let mut properties = p.raw_properties;
+        if let Some(alias) = p.properties.topic_alias {
+            let aliases = self.clients.connections.get_mut(key).and_then(|c| c.aliases.as_mut());
+            let resolved = aliases.ok_or(Cause::TopicAliasInvalid)?.resolve(alias, p.topic)?;
+            topic_scratch.clear();
+            topic_scratch.push_str(resolved);
+            topic = topic_scratch;
+        }
+        if p.properties.topic_alias.is_some() || p.properties.message_expiry.is_some() {
+            properties_scratch.clear();
+            let kept =
+                PublishProperties { topic_alias: None, message_expiry: None, ..p.properties.clone() };
+            if kept.write(properties_scratch).is_err() {
+                return Err(Cause::Malformed("properties too long"));
+            }
+            properties = properties_scratch;
+        }
+        Ok(MessageRef { topic, properties, payload: p.payload, qos: p.qos, retain: p.retain, expires: None })
+    }
+
+    fn publish_from(
+        &mut self,
+        now: Time,
+        key: Key,
+        session: Key,
+        p: &Publish<'_>,
+        message: &MessageRef<'_>,
+        as_is: Option<&[u8]>,
+    ) -> u32 {
+        let id = p.packet_id.map_or(0, core::num::NonZeroU16::get);
+        let hint = self.clients.connections.get(key).map_or(0, |c| c.topic_hint);
+        let slot = self.lookup(message.topic, hint);
+        let refusal = self.refusal(now, key, session, slot, message, id);
+        let v5 = self.clients.connections.get(key).is_some_and(super::super::connection::Connection::is_v5);
+        if p.qos == Qos::ExactlyOnce
+            && (refusal.is_none() || !v5)
+            && let Some(s) = self.clients.sessions.get_mut(session)
+            && s.on_arrival(id, Arrival::Publish) == ReceiverStep::AckAgain
+        {
+            self.clients.send_ack(now, key, PacketType::PubRec, id);
+            return 0;
+        }
+        let mut reached = 0;
+        let reason = refusal.unwrap_or_else(|| {
+            reached = self.route(now, slot, message, as_is, Some(session), None);
+            if reached == 0 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success }
+        });
+        match p.qos {
+            Qos::AtMostOnce => {}
+            Qos::AtLeastOnce => self.send_answer(now, key, PacketType::PubAck, id, reason),
+            Qos::ExactlyOnce => self.send_answer(now, key, PacketType::PubRec, id, reason),
+        }
+        reached
+    }
+
+    /// Slot of the topic in the match cache.
+    #[inline]
+    fn lookup(&mut self, topic: &str, hint: u32) -> usize {
+        let sessions = &self.clients.sessions;
+        self.cache.lookup(&self.router, topic, hint, |key| {
+            sessions.get(key).is_some_and(|s| {
+                s.access.as_ref().is_none_or(|a| a.check(s.who(), Access::Read, topic).is_ok())
+            })
+        })
+    }
+
+    /// Why the client may not publish this, if so. Asked once per client and topic in a row.
+    #[inline]
+    fn refusal(
+        &mut self,
+        now: Time,
+        key: Key,
+        session: Key,
+        slot: usize,
+        m: &MessageRef<'_>,
+        packet_id: u16,
+    ) -> Option<ReasonCode> {
+        let serial = self.cache.entry(slot)?.serial;
+        let c = self.clients.connections.get_mut(key)?;
+        c.topic_hint = u32::try_from(slot).unwrap_or(0);
+        let max = self.settings.limits.payload_bytes_max as usize;
+        if max > 0 && m.payload.len() > max {
+            self.clients.stats.publish_dropped += 1;
+            return Some(ReasonCode::PacketTooLarge);
+        }
+        if c.allowed_serial == serial {
+            return None;
+        }
+        let session = self.clients.sessions.get(session)?;
+        let reason = if RESERVED.iter().any(|r| m.topic.starts_with(r)) {
+            Err("reserved for the broker".to_string())
+        } else {
+            session.access.as_ref().map_or(Ok(()), |a| a.check(session.who(), Access::Write, m.topic))
+        };
+        let Err(reason) = reason else {
+            c.allowed_serial = serial;
+            return None;
+        };
+        self.clients.stats.publish_dropped += 1;
+        let event = Event::Denied {
+            client_id: &session.client_id,
+            username: session.username.as_deref(),
+            topic: m.topic,
+            qos: m.qos,
+            retain: m.retain,
+            packet_id,
+            bytes: m.payload.len(),
+            reason: &reason,
+        };
+        self.clients.observer.on(now, event);
+        Some(ReasonCode::NotAuthorized)
+    }
+
+    /// A will, or a message of the broker itself: checked against the rules of its author, if any.
+    pub(super) fn publish_own(&mut self, now: Time, message: &Arc<Message>, author: Option<&super::Author>) {
+        if let Some(author) = author
+            && let Some(access) = &author.access
+        {
+            let who = Who { client_id: &author.client_id, username: author.username.as_deref() };
+            if access.check(who, Access::Write, message.topic()).is_err() {
+                return;
+            }
+        }
+        let slot = self.lookup(message.topic(), 0);
+        self.route(now, slot, &message.view(), None, None, Some(message.clone()));
+    }
+
+    /// A message for every local receiver, into the mail for other shards, and into the retained ones.
+    fn route(
+        &mut self,
+        now: Time,
+        slot: usize,
+        message: &MessageRef<'_>,
+        frame: Option<&[u8]>,
+        publisher: Option<Key>,
+        shared: Option<Arc<Message>>,
+    ) -> u32 {
+        let mut shared = shared;
+        if message.retain {
+            let kept = shared.get_or_insert_with(|| message.to_shared());
+            let max = self.settings.limits.retained_max as usize;
+            self.router.retained_mut().set(kept.clone(), max);
+        }
+        let Some(entry) = self.cache.entry(slot) else { return 0 };
+        let mut remote = entry.remote;
+        let mut reached = 0;
+        while remote != 0 {
+            let shard = remote.trailing_zeros() as usize;
+            remote &= remote - 1;
+            if let Some(batch) = self.mail.get_mut(shard) {
+                batch.push(Target::Matching, message, &mut shared);
+                reached += 1;
+            }
+        }
+        if !entry.groups.is_empty() {
+            reached += self.route_groups(now, slot, message, &mut shared);
+        }
+        reached + self.route_local(now, slot, message, frame, publisher, shared)
+    }
+
+    #[inline]
+    fn route_local(
+        &mut self,
+        now: Time,
+        slot: usize,
+        message: &MessageRef<'_>,
+        frame: Option<&[u8]>,
+        publisher: Option<Key>,
+        shared: Option<Arc<Message>>,
+    ) -> u32 {
+        let Some(entry) = self.cache.entry(slot) else { return 0 };
+        let entry: &Entry = entry;
+        let several = entry.local.len() > 1;
+        if several {
+            self.variants.clear();
+        }
+        let mut reached = 0;
+        let mut delivery =
+            Delivery { message: *message, frame, shared, several, variants: &mut self.variants };
+        for d in &entry.local {
+            if d.no_local && publisher == Some(d.session) {
+                continue; // [MQTT-3.8.3-3]
+            }
+            let retain = message.retain && d.retain_as_published;
+            self.clients.deliver(now, To { session: d.session, qos: d.qos, retain, ids: entry.ids(d) }, &mut delivery);
+            reached += 1;
+        }
+        reached
+    }
+
+    /// One member of each shared group: those connected take turns; without any, the others do.
+    #[cold]
+    fn route_groups(
+        &mut self,
+        now: Time,
+        slot: usize,
+        message: &MessageRef<'_>,
+        shared: &mut Option<Arc<Message>>,
+    ) -> u32 {
+        let mut chosen: Vec<Subscription> = Vec::new();
+        if let Some(entry) = self.cache.entry(slot) {
+            for (group, turn) in &mut entry.groups {
+                let members = &group.members;
+                let n = u32::try_from(members.len()).unwrap_or(u32::MAX).max(1);
+                let from = *turn % n;
+                let order = || (from..n).chain(0..from).filter_map(|i| Some((i, members.get(i as usize)?)));
+                let sessions = &self.clients.sessions;
+                let id = self.id;
+                let may = |s: &Subscription| {
+                    s.session.shard != id
+                        || sessions.get(s.session.key).is_some_and(|session| {
+                            session.access.as_ref().is_none_or(|a| {
+                                a.check(session.who(), Access::Read, message.topic).is_ok()
+                            })
+                        })
+                };
+                let next = order().find(|(_, m)| m.online && may(m)).or_else(|| order().find(|(_, m)| may(m)));
+                if let Some((i, member)) = next {
+                    *turn = i.wrapping_add(1);
+                    chosen.push(*member);
+                }
+            }
+        }
+        for s in &chosen {
+            if s.session.shard == self.id {
+                self.deliver_to_member(now, Target::member(s), message, shared.as_ref());
+            } else if let Some(batch) = self.mail.get_mut(usize::from(s.session.shard)) {
+                batch.push(Target::member(s), message, shared);
+            }
+        }
+        u32::try_from(chosen.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn route_mail(
+        &mut self,
+        now: Time,
+        target: Target,
+        message: MessageRef<'_>,
+        shared: Option<&Arc<Message>>,
+    ) {
+        match target {
+            Target::Matching => {
+                let slot = self.lookup(message.topic, 0);
+                self.route_local(now, slot, &message, None, None, shared.cloned());
+            }
+            Target::Member { session, .. } => {
+                let allowed = self.clients.sessions.get(session).is_some_and(|s| {
+                    s.access.as_ref().is_none_or(|a| a.check(s.who(), Access::Read, message.topic).is_ok())
+                });
+                if allowed {
+                    self.deliver_to_member(now, target, &message, shared);
+                }
+            }
+        }
+    }
+
+    fn deliver_to_member(
+        &mut self,
+        now: Time,
+        target: Target,
+        message: &MessageRef<'_>,
+        shared: Option<&Arc<Message>>,
+    ) {
+        let Target::Member { session, qos, retain_as_published, id } = target else { return };
+        let mut delivery = Delivery {
+            message: *message,
+            frame: None,
+            shared: shared.cloned(),
+            several: false,
+            variants: &mut self.variants,
+        };
+        let ids = [id];
+        let ids = if id == 0 { &[] } else { &ids[..] };
+        let retain = message.retain && retain_as_published;
+        self.clients.deliver(now, To { session, qos, retain, ids }, &mut delivery);
+    }
+}

@@ -1,0 +1,199 @@
+//! SUBSCRIBE, UNSUBSCRIBE and the retained messages that answer a new subscription.
+
+use super::clients::{Delivery, To};
+use super::{Shard, suback_code};
+use crate::Time;
+use crate::access::Access;
+use crate::observe::{Cause, Event};
+use crate::router::{Cursor, SessionRef, Subscription};
+use crate::session::Replay;
+use crate::slab::Key;
+use grovemq_codec::{
+    AckProperties, Packet, Qos, ReasonCode, ReasonCodes, RetainHandling, SubAck, Subscribe, SubscribeOptions,
+    UnsubAck, Unsubscribe, topic,
+};
+
+/// Retained topics looked at for one session in one turn, and unsent bytes above which a session must wait.
+const REPLAY_TOPICS: usize = 512;
+const REPLAY_OUTPUT_BYTES: usize = 256 << 10;
+
+impl Shard {
+    pub(super) fn on_subscribe(&mut self, now: Time, key: Key, p: &Subscribe<'_>) -> Result<(), Cause> {
+        let Some(session_key) = self.session_of(key) else { return Ok(()) };
+        let Some(c) = self.clients.connections.get(key) else { return Ok(()) };
+        let version = c.version;
+        let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
+        let id = p.properties.subscription_id.unwrap_or(0);
+        let mut codes = Vec::with_capacity(p.filters.len());
+        for (filter, mut options) in p.filters.iter() {
+            options.qos = options.qos.min(Qos::from_u8(qos_max).unwrap_or_default());
+            let code = self.subscribe_one(now, session_key, filter, options, id)?;
+            codes.push(suback_code(version, code));
+        }
+        let codes = ReasonCodes::List(&codes);
+        let suback = SubAck { packet_id: p.packet_id, properties: AckProperties::default(), codes };
+        self.send_packet(now, key, &Packet::SubAck(suback));
+        self.replay_session(now, session_key);
+        Ok(())
+    }
+
+    fn subscribe_one(
+        &mut self,
+        now: Time,
+        session_key: Key,
+        filter: &str,
+        options: SubscribeOptions,
+        id: u32,
+    ) -> Result<ReasonCode, Cause> {
+        let Some((group, inner)) = split(filter) else { return Ok(ReasonCode::TopicFilterInvalid) };
+        if group.is_some() && options.no_local {
+            return Err(Cause::Protocol("no local on a shared subscription")); // [MQTT-3.8.3-4]
+        }
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return Ok(ReasonCode::Success) };
+        let subscription = Subscription {
+            session: SessionRef { shard: self.id, key: session_key },
+            qos: options.qos,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+            online: true,
+            id,
+        };
+        if session.subscriptions.len() >= self.settings.limits.subscriptions_max as usize
+            && self.router.subscription(inner, group, subscription.session).is_none()
+        {
+            return Ok(ReasonCode::QuotaExceeded);
+        }
+        let (node, new) = self.router.subscribe(inner, group, subscription);
+        if new {
+            session.remember(node, group);
+        }
+        let wanted = match options.retain_handling {
+            RetainHandling::Always => true,
+            RetainHandling::IfNew => new,
+            RetainHandling::Never => false,
+        };
+        // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; none for shared subscriptions
+        if wanted && group.is_none() && !self.router.retained().is_empty() {
+            session.replays.retain(|r| *r.filter != *inner);
+            session.replays.push(Replay { filter: inner.into(), options, id, cursor: Cursor::Start });
+        }
+        let granted = match options.qos {
+            Qos::AtMostOnce => ReasonCode::Success,
+            Qos::AtLeastOnce => ReasonCode::GrantedQos1,
+            Qos::ExactlyOnce => ReasonCode::GrantedQos2,
+        };
+        let event = Event::Subscribed { client_id: &session.client_id, filter, options, granted };
+        self.clients.observer.on(now, event);
+        Ok(granted)
+    }
+
+    pub(super) fn on_unsubscribe(&mut self, now: Time, key: Key, p: &Unsubscribe<'_>) {
+        let Some(session_key) = self.session_of(key) else { return };
+        let session_ref = SessionRef { shard: self.id, key: session_key };
+        let mut codes = Vec::with_capacity(p.topics.len());
+        for filter in p.topics.iter() {
+            let Some((group, inner)) = split(filter) else {
+                codes.push(ReasonCode::TopicFilterInvalid);
+                continue;
+            };
+            let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+            let node = self.router.unsubscribe(inner, group, session_ref);
+            if let Some(node) = node {
+                session.forget(node, group);
+                session.replays.retain(|r| *r.filter != *inner);
+            }
+            codes.push(if node.is_some() { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
+            let event = Event::Unsubscribed { client_id: &session.client_id, filter };
+            self.clients.observer.on(now, event);
+        }
+        let codes = ReasonCodes::List(&codes);
+        let unsuback = UnsubAck { packet_id: p.packet_id, properties: AckProperties::default(), codes };
+        self.send_packet(now, key, &Packet::UnsubAck(unsuback));
+    }
+
+    pub(super) fn set_members_online(&mut self, session_key: Key, online: bool) {
+        if let Some(session) = self.clients.sessions.get(session_key) {
+            let session_ref = SessionRef { shard: self.id, key: session_key };
+            self.router.set_online(session_ref, &session.subscriptions, online);
+        }
+    }
+
+    /// Goes on sending retained messages, a slice for each session that waits for some.
+    pub(super) fn replay_retained(&mut self, now: Time) {
+        for session in core::mem::take(&mut self.clients.replaying) {
+            if let Some(s) = self.clients.sessions.get_mut(session) {
+                s.replaying = false;
+            }
+            self.replay_session(now, session);
+        }
+    }
+
+    fn replay_session(&mut self, now: Time, session_key: Key) {
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        let Some(c) = session.connection.and_then(|key| self.clients.connections.get(key)) else {
+            session.replays.clear();
+            return;
+        };
+        let crowded = c.outbox.len() > REPLAY_OUTPUT_BYTES || session.outgoing.queue_len() > REPLAY_TOPICS / 4;
+        if !crowded && let Some(mut replay) = session.replays.pop() {
+            let mut found = Vec::new();
+            let queue_max = self.settings.limits.queue_messages_max as usize;
+            let budget = if replay.options.qos == Qos::AtMostOnce || queue_max == 0 {
+                REPLAY_TOPICS
+            } else {
+                // they must all fit into the queue
+                REPLAY_TOPICS.min(queue_max.saturating_sub(session.outgoing.queue_len()).max(1))
+            };
+            self.router.retained().collect(&replay.filter, &mut replay.cursor, budget, &mut found);
+            let access = session.access.clone();
+            let (id, user) = (session.client_id.clone(), session.username.clone());
+            if replay.cursor != Cursor::End {
+                // the same filter goes on before older ones begin
+                session.replays.push(Replay { filter: replay.filter.clone(), cursor: replay.cursor.clone(), ..replay });
+            }
+            let who = crate::access::Who { client_id: &id, username: user.as_deref() };
+            for message in found {
+                let readable =
+                    access.as_ref().is_none_or(|a| a.check(who, Access::Read, message.topic()).is_ok());
+                if !readable || message.is_expired(now) {
+                    continue;
+                }
+                let ids = [replay.id];
+                let to = To {
+                    session: session_key,
+                    qos: replay.options.qos,
+                    retain: true, // [MQTT-3.3.1-8]
+                    ids: if replay.id == 0 { &[] } else { &ids },
+                };
+                let mut delivery = Delivery {
+                    message: message.view(),
+                    frame: None,
+                    shared: Some(message.clone()),
+                    several: false,
+                    variants: &mut self.variants,
+                };
+                self.clients.deliver(now, to, &mut delivery);
+            }
+        }
+        self.keep_replaying(session_key);
+    }
+
+    fn keep_replaying(&mut self, session_key: Key) {
+        if let Some(session) = self.clients.sessions.get_mut(session_key)
+            && !session.replays.is_empty()
+            && !session.replaying
+        {
+            session.replaying = true;
+            self.clients.replaying.push(session_key);
+        }
+    }
+}
+
+/// Group and filter, where the filter is legal.
+fn split(filter: &str) -> Option<(Option<&str>, &str)> {
+    match topic::parse_shared(filter) {
+        Ok(Some((group, inner))) => topic::validate_filter(inner).ok().map(|()| (Some(group), inner)),
+        Ok(None) => topic::validate_filter(filter).ok().map(|()| (None, filter)),
+        Err(_) => None,
+    }
+}
