@@ -10,6 +10,7 @@
 //! | Debian's program | [`peers::debian`] |
 //! | a process whose output can be waited for | [`Program`] |
 //! | exact bytes on a connection | [`Wire`] |
+//! | what a client really sends | [`Relay`] |
 //! | a folder that goes away | [`scratch`] |
 //! | a port nobody else has | [`free_port`] |
 //!
@@ -28,11 +29,13 @@ mod broker;
 pub mod peers;
 mod port;
 mod program;
+mod relay;
 mod wire;
 
 pub use broker::{Broker, Kind};
 pub use port::{free_port, wait_until_listening};
 pub use program::{Finished, Program};
+pub use relay::Relay;
 pub use wire::{Wire, hex};
 
 use std::time::Duration;

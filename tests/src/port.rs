@@ -65,8 +65,8 @@ mod tests {
         let ports: Vec<u16> = (0..50).map(|_| free_port()).collect();
         let different: std::collections::BTreeSet<_> = ports.iter().collect();
         assert_eq!(different.len(), ports.len());
-        for port in ports {
-            TcpListener::bind(("0.0.0.0", port)).unwrap();
-        }
+        let taken = ports.iter().filter(|port| TcpListener::bind(("0.0.0.0", **port)).is_err());
+        // a program outside may take one at any time, but not many
+        assert!(taken.count() < 3);
     }
 }

@@ -147,7 +147,7 @@ impl Wire {
 }
 
 /// The length of the first packet if all of it is there.
-fn whole_packet_len(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn whole_packet_len(bytes: &[u8]) -> Option<usize> {
     let mut remaining = 0;
     for (i, byte) in bytes.iter().skip(1).take(4).enumerate() {
         remaining |= usize::from(byte & 0x7f) << (7 * i);
