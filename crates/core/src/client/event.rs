@@ -13,15 +13,30 @@ pub enum Event {
     Refused(Refusal),
     Message(Received),
     /// A publication has ended: QoS 0 is written, QoS 1 or 2 acknowledged, or it failed.
-    Published { token: u64, result: Result<PublishAck, Error> },
+    Published {
+        token: u64,
+        result: Result<PublishAck, Error>,
+    },
     /// SUBACK, one code per filter in the order of the request; a code may be an error.
-    Subscribed { token: u64, result: Result<Vec<ReasonCode>, Error> },
+    Subscribed {
+        token: u64,
+        result: Result<Vec<ReasonCode>, Error>,
+    },
     /// UNSUBACK, one code per filter; in 3.x, which has none, all are [`ReasonCode::Success`].
-    Unsubscribed { token: u64, result: Result<Vec<ReasonCode>, Error> },
+    Unsubscribed {
+        token: u64,
+        result: Result<Vec<ReasonCode>, Error>,
+    },
     /// A remembered subscription could not be renewed on a new session and is forgotten.
-    SubscriptionLost { filter: String, reason: ReasonCode },
+    SubscriptionLost {
+        filter: String,
+        reason: ReasonCode,
+    },
     /// The server goes on with an authentication exchange; answer with [`Protocol::auth`](super::Protocol::auth).
-    Auth { reason: ReasonCode, data: Option<Vec<u8>> },
+    Auth {
+        reason: ReasonCode,
+        data: Option<Vec<u8>>,
+    },
     /// The connection is over: write what output there is, then close the transport.
     Closed(Error),
     /// A packet went by (only with [`Config::trace`](super::Config::trace)).
@@ -111,7 +126,7 @@ impl fmt::Display for Error {
             None => Ok(()),
         };
         match self {
-            Self::Protocol(error) => write!(f, "the server broke the protocol: {error:?}"),
+            Self::Protocol(error) => write!(f, "the server broke the protocol: {error}"),
             Self::Refused { packet, reason, text } => {
                 write!(f, "the server refused {packet:?}: {reason}")?;
                 with_text(f, text)
@@ -152,19 +167,55 @@ pub enum Direction {
 pub enum PacketNote {
     Connect,
     /// The code as it stood on the wire (a 3.x return code or a reason code).
-    ConnAck { code: u8 },
-    Publish { dup: bool, qos: Qos, retain: bool, packet_id: u16, topic: String, payload_len: usize },
-    PubAck { packet_id: u16, reason: ReasonCode },
-    PubRec { packet_id: u16, reason: ReasonCode },
-    PubRel { packet_id: u16, reason: ReasonCode },
-    PubComp { packet_id: u16, reason: ReasonCode },
-    Subscribe { packet_id: u16, filters: Vec<(String, SubscribeOptions)> },
-    SubAck { packet_id: u16, codes: Vec<ReasonCode> },
-    Unsubscribe { packet_id: u16, filters: Vec<String> },
-    UnsubAck { packet_id: u16, codes: Vec<ReasonCode> },
+    ConnAck {
+        code: u8,
+    },
+    Publish {
+        dup: bool,
+        qos: Qos,
+        retain: bool,
+        packet_id: u16,
+        topic: String,
+        payload_len: usize,
+    },
+    PubAck {
+        packet_id: u16,
+        reason: ReasonCode,
+    },
+    PubRec {
+        packet_id: u16,
+        reason: ReasonCode,
+    },
+    PubRel {
+        packet_id: u16,
+        reason: ReasonCode,
+    },
+    PubComp {
+        packet_id: u16,
+        reason: ReasonCode,
+    },
+    Subscribe {
+        packet_id: u16,
+        filters: Vec<(String, SubscribeOptions)>,
+    },
+    SubAck {
+        packet_id: u16,
+        codes: Vec<ReasonCode>,
+    },
+    Unsubscribe {
+        packet_id: u16,
+        filters: Vec<String>,
+    },
+    UnsubAck {
+        packet_id: u16,
+        codes: Vec<ReasonCode>,
+    },
     PingReq,
     PingResp,
-    Disconnect { reason: ReasonCode },
-    Auth { reason: ReasonCode },
+    Disconnect {
+        reason: ReasonCode,
+    },
+    Auth {
+        reason: ReasonCode,
+    },
 }
-

@@ -26,7 +26,12 @@ pub(super) fn write_connect(
     }))
 }
 
-pub(super) fn accepted(config: &Config, client_id: &str, session_present: bool, ack: &ConnAck<'_>) -> ConnAckInfo {
+pub(super) fn accepted(
+    config: &Config,
+    client_id: &str,
+    session_present: bool,
+    ack: &ConnAck<'_>,
+) -> ConnAckInfo {
     let p = &ack.properties;
     // [MQTT-3.2.2-21]
     let keep_alive = p.server_keep_alive.unwrap_or_else(|| keep_alive_seconds(config));

@@ -43,8 +43,14 @@ impl Liveness {
     }
 
     pub(super) fn online(&mut self, now: Time, keep_alive: Duration, ping_timeout: Duration) {
-        *self =
-            Self { keep_alive, ping_timeout, sent: self.sent, received: now, deaf: self.deaf, ..Self::default() };
+        *self = Self {
+            keep_alive,
+            ping_timeout,
+            sent: self.sent,
+            received: now,
+            deaf: self.deaf,
+            ..Self::default()
+        };
     }
 
     pub(super) fn sent(&mut self, now: Time) {

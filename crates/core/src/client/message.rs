@@ -1,7 +1,9 @@
 //! What a user of the client hands over and gets: owned, without a trace of the wire.
 
 use core::num::NonZeroU16;
-use grovemq_codec::{PublishProperties, Qos, ReasonCode, RetainHandling, SubscribeOptions, SubscriptionIds, UserProperties};
+use grovemq_codec::{
+    PublishProperties, Qos, ReasonCode, RetainHandling, SubscribeOptions, SubscriptionIds, UserProperties,
+};
 
 /// An application message: to be published, received, or left as a will.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -18,5 +18,7 @@ mod requests;
 pub use crate::time::Time;
 pub use config::{Config, Credentials};
 pub use event::{ConnAckInfo, Direction, Error, Event, PacketNote, PublishAck, Refusal};
-pub use message::{AckToken, Disconnect, Message, Properties, Received, Subscribe, Subscription, Unsubscribe, Will};
+pub use message::{
+    AckToken, Disconnect, Message, Properties, Received, Subscribe, Subscription, Unsubscribe, Will,
+};
 pub use protocol::Protocol;

@@ -142,12 +142,17 @@ impl Outgoing {
         };
         let Some(mut next) = self.queue.pop_front() else { return false };
         self.queue_bytes = self.queue_bytes.saturating_sub(next.message.queue_bytes());
-        match admit(&mut next, now, limits, outlet.version).and_then(|()| outlet.publish(&next.message, false, id))
+        match admit(&mut next, now, limits, outlet.version)
+            .and_then(|()| outlet.publish(&next.message, false, id))
         {
             Err(error) => published(outlet, next.token, Err(error)),
             Ok(()) => match id {
                 None => {
-                    published(outlet, next.token, Ok(PublishAck { reason: ReasonCode::Success, packet_id: None }));
+                    published(
+                        outlet,
+                        next.token,
+                        Ok(PublishAck { reason: ReasonCode::Success, packet_id: None }),
+                    );
                 }
                 Some(id) => self.launch(id, next),
             },
@@ -187,26 +192,11 @@ impl Outgoing {
                     let text = ack.properties.reason_string.map(ToOwned::to_owned);
                     Err(Error::Refused { packet: PacketType::Publish, reason: ack.reason, text })
                 } else {
-                    let reason =
-                        if kind == PacketType::PubComp { ReasonCode::Success } else { ack.reason };
+                    let reason = if kind == PacketType::PubComp { ReasonCode::Success } else { ack.reason };
                     Ok(ack_of(id, reason))
                 };
                 published(outlet, token, result);
             }
-        }
-    }
-
-    /// Gives everything up.
-    pub(super) fn fail_all(&mut self, error: &Error, outlet: &mut Outlet) {
-        for id in self.in_order() {
-            if let Some(flight) = self.inflight.remove(&id) {
-                published(outlet, flight.token, Err(error.clone()));
-            }
-        }
-        self.resend.clear();
-        self.queue_bytes = 0;
-        for queued in self.queue.drain(..) {
-            published(outlet, queued.token, Err(error.clone()));
         }
     }
 

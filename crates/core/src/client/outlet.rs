@@ -146,7 +146,9 @@ impl Outlet {
 
 fn cannot_encode(error: EncodeError) -> Error {
     Error::Invalid(match error {
-        EncodeError::TooLong => "a string or binary field above 65,535 bytes, or the packet above 268,435,455",
+        EncodeError::TooLong => {
+            "a string or binary field above 65,535 bytes, or the packet above 268,435,455"
+        }
         EncodeError::NotInVersion => "not in this version of the protocol",
         EncodeError::Invalid(what) => what,
     })

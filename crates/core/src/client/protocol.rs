@@ -151,12 +151,6 @@ impl Protocol {
         self.liveness.set_reading(now, reading);
     }
 
-    /// There will be no further connection: everything that waits fails with this error.
-    pub fn handle_abandoned(&mut self, error: &Error) {
-        self.outgoing.fail_all(error, &mut self.outlet);
-        self.requests.fail_all(error, &mut self.outlet);
-    }
-
     /// With a token, [`Event::Published`] tells the end of it; without, nothing does.
     pub fn publish(&mut self, now: Time, message: Message, token: Option<u64>) -> Result<(), Error> {
         if topic::validate_name(&message.topic).is_err() {
@@ -289,7 +283,9 @@ impl Protocol {
             }
             (State::Online, Packet::PubRel(a)) => self.incoming.handle_pubrel(a.packet_id, &mut self.outlet),
             (State::Online, Packet::SubAck(a)) => return self.requests.handle_suback(a, &mut self.outlet),
-            (State::Online, Packet::UnsubAck(a)) => return self.requests.handle_unsuback(a, &mut self.outlet),
+            (State::Online, Packet::UnsubAck(a)) => {
+                return self.requests.handle_unsuback(a, &mut self.outlet);
+            }
             (State::Online, Packet::PingResp) => self.liveness.pong(),
             (State::Online, Packet::Disconnect(d)) if self.config.version == Version::V5 => {
                 let text = d.properties.reason_string.map(ToOwned::to_owned);
@@ -371,7 +367,9 @@ impl Protocol {
 
     /// Ends the connection from our side; an MQTT 5 server is told why. [MQTT-4.13.1-1]
     fn end(&mut self, error: Error) {
-        if let (State::Online, Version::V5, Error::Protocol(fault)) = (self.state, self.config.version, &error) {
+        if let (State::Online, Version::V5, Error::Protocol(fault)) =
+            (self.state, self.config.version, &error)
+        {
             let farewell = grovemq_codec::Disconnect {
                 reason: fault.reason(),
                 properties: DisconnectProperties::default(),

@@ -2,8 +2,8 @@
 
 use super::{ConnAckInfo, Error, Event, Subscribe, Subscription, Unsubscribe, outlet::Outlet};
 use grovemq_codec::{
-    Filters, Packet, ReasonCode, SubAck, SubscribeOptions, SubscribeProperties, Topics, UnsubAck, UserProperties,
-    VARINT_MAX, Version, topic,
+    Filters, Packet, ReasonCode, SubAck, SubscribeOptions, SubscribeProperties, Topics, UnsubAck,
+    UserProperties, VARINT_MAX, Version, topic,
 };
 use hashbrown::HashMap;
 use std::{
@@ -96,9 +96,7 @@ impl Requests {
         let Some(id) = free_id(self) else { return false };
         let Some(request) = self.pending.pop_front() else { return false };
         let written = match &request {
-            Request::Subscribe(body, _) => {
-                self.admit(body).and_then(|()| write_subscribe(id, body, outlet))
-            }
+            Request::Subscribe(body, _) => self.admit(body).and_then(|()| write_subscribe(id, body, outlet)),
             Request::Unsubscribe(body, _) => write_unsubscribe(id, body, outlet),
         };
         match written {
@@ -116,7 +114,8 @@ impl Requests {
         ack: &SubAck<'_>,
         outlet: &mut Outlet,
     ) -> Result<(), grovemq_codec::Error> {
-        let Some((_, Request::Subscribe(body, token))) = self.take(ack.packet_id, Request::is_subscribe) else {
+        let Some((_, Request::Subscribe(body, token))) = self.take(ack.packet_id, Request::is_subscribe)
+        else {
             return Err(grovemq_codec::Error::Protocol("SUBACK for nothing we asked"));
         };
         // [MQTT-3.8.4-6]
@@ -146,7 +145,8 @@ impl Requests {
         ack: &UnsubAck<'_>,
         outlet: &mut Outlet,
     ) -> Result<(), grovemq_codec::Error> {
-        let Some((_, Request::Unsubscribe(body, token))) = self.take(ack.packet_id, |r| !r.is_subscribe()) else {
+        let Some((_, Request::Unsubscribe(body, token))) = self.take(ack.packet_id, |r| !r.is_subscribe())
+        else {
             return Err(grovemq_codec::Error::Protocol("UNSUBACK for nothing we asked"));
         };
         let mut codes: Vec<ReasonCode> = ack.codes.iter().collect();
@@ -166,13 +166,6 @@ impl Requests {
         }
         outlet.events.push_back(Event::Unsubscribed { token, result: Ok(codes) });
         Ok(())
-    }
-
-    pub(super) fn fail_all(&mut self, error: &Error, outlet: &mut Outlet) {
-        self.stop();
-        for request in mem::take(&mut self.pending) {
-            self.fail(request, error, outlet);
-        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,0 +1,480 @@
+//! The task that owns the connection: it moves bytes between a transport and the protocol machine, requests into it
+//! and events out of it, and decides when to connect again.
+
+use crate::{
+    Disconnect, Error, Event, Options, Version,
+    backoff::{self, Backoff},
+    handle::{Command, Reply},
+    mailbox::EventSink,
+    replies::{Replies, answer},
+    transport::{self, Stream},
+};
+use grovemq_core::client::{self as core, Protocol, Time};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::ReadBuf,
+    sync::{Notify, futures::Notified, mpsc},
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+
+/// Room for reading at first, and how far a busy connection makes it grow. A packet that does not fit makes it grow
+/// further, as its bytes arrive.
+const INPUT_BYTES_MIN: usize = 8 << 10;
+const INPUT_BYTES_BUSY: usize = 256 << 10;
+
+/// While this much output waits for the socket, no further requests are taken.
+const OUTPUT_BYTES_HIGH: usize = 1 << 20;
+
+/// Requests taken in one turn.
+const COMMANDS_PER_TURN: usize = 256;
+
+/// How long the last bytes may take to leave when the connection ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(crate) async fn run(
+    options: Options,
+    commands: mpsc::Receiver<Command>,
+    closing: Arc<Notify>,
+    sink: EventSink,
+) {
+    let mut backoff = Backoff::new(options.reconnect);
+    let mut task = Task::new(options, commands, sink);
+    let mut closing = pin!(closing.notified());
+    loop {
+        let error = match task.connect(closing.as_mut()).await {
+            Ok(mut stream) => task.serve(stream.as_mut(), closing.as_mut()).await,
+            Err(error) => error,
+        };
+        if let Some(since) = task.online_since.take() {
+            backoff.connection_lasted(since.elapsed());
+        }
+        let delay = if task.is_finished() { None } else { backoff.next(backoff::random()) };
+        task.tell_lost(error.clone(), delay);
+        let Some(delay) = delay else { return task.finish(&error) };
+        task.wait(delay, closing.as_mut()).await;
+        if task.is_finished() {
+            return task.finish(&Error::Closed);
+        }
+    }
+}
+
+/// What the user has said about ending.
+#[derive(Debug)]
+enum Ending {
+    No,
+    /// After everything else, or when the timer for it ends.
+    Soon(Disconnect),
+    Now,
+}
+
+struct Task {
+    options: Arc<Options>,
+    protocol: Protocol,
+    commands: mpsc::Receiver<Command>,
+    sink: EventSink,
+    replies: Replies,
+    /// Events of this turn, handed over together.
+    batch: VecDeque<Event>,
+    ending: Ending,
+    /// When [`Ending::Soon`] becomes [`Ending::Now`].
+    ending_timer: Option<Pin<Box<Sleep>>>,
+    goodbyes: Vec<Reply<()>>,
+    online_since: Option<Instant>,
+    /// The protocol's epoch.
+    start: Instant,
+    input: Input,
+    output: Output,
+    /// The protocol has ended the connection, for this reason.
+    over: Option<core::Error>,
+}
+
+#[derive(Default)]
+struct Input {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+#[derive(Default)]
+struct Output {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Output {
+    fn is_empty(&self) -> bool {
+        self.written == self.bytes.len()
+    }
+}
+
+impl Task {
+    fn new(options: Options, commands: mpsc::Receiver<Command>, sink: EventSink) -> Self {
+        let mut config = options.protocol.clone();
+        if config.client_id.is_empty() && config.version == Version::V31 {
+            config.client_id = backoff::random_client_id();
+        }
+        Self {
+            protocol: Protocol::new(config),
+            options: Arc::new(options),
+            commands,
+            sink,
+            replies: Replies::default(),
+            batch: VecDeque::new(),
+            ending: Ending::No,
+            ending_timer: None,
+            goodbyes: Vec::new(),
+            online_since: None,
+            start: Instant::now(),
+            input: Input::default(),
+            output: Output::default(),
+            over: None,
+        }
+    }
+
+    /// Opens the transport, taking requests meanwhile.
+    async fn connect(&mut self, mut closing: Pin<&mut Notified<'_>>) -> Result<Box<dyn Stream>, Error> {
+        let options = Arc::clone(&self.options);
+        let mut opening = pin!(transport::open(&options));
+        poll_fn(|cx| {
+            if self.poll_offline(cx, closing.as_mut()).is_ready() {
+                return Poll::Ready(Err(Error::Closed));
+            }
+            opening.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Sits out the delay, taking requests meanwhile.
+    async fn wait(&mut self, delay: Duration, mut closing: Pin<&mut Notified<'_>>) {
+        let mut sleep = pin!(sleep_until(Instant::now() + delay));
+        poll_fn(|cx| match self.poll_offline(cx, closing.as_mut()) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => sleep.as_mut().poll(cx),
+        })
+        .await;
+    }
+
+    /// Takes requests without a connection. Ready: the user wants to end.
+    fn poll_offline(&mut self, cx: &mut Context<'_>, mut closing: Pin<&mut Notified<'_>>) -> Poll<()> {
+        self.poll_ending(cx, closing.as_mut());
+        while matches!(self.ending, Ending::No) {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.command(command),
+                Poll::Ready(None) => self.end_soon(Disconnect::default()),
+                Poll::Pending => break,
+            }
+        }
+        // Once more, for the timer that a request may have set.
+        self.poll_ending(cx, closing);
+        self.deliver();
+        if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Runs one connection to its end and says why it ended.
+    async fn serve(&mut self, stream: &mut dyn Stream, mut closing: Pin<&mut Notified<'_>>) -> Error {
+        self.over = None;
+        self.input.filled = 0;
+        self.output = Output::default();
+        if let Err(error) = self.protocol.handle_connected(self.now()) {
+            self.protocol.handle_disconnected();
+            self.ending = Ending::Now; // The same words would fail again.
+            return error.into();
+        }
+        let mut sleep = pin!(sleep_until(self.start));
+        let result = poll_fn(|cx| self.poll_serve(cx, stream, closing.as_mut(), sleep.as_mut())).await;
+        let error = match (self.over.take(), result) {
+            (Some(over), _) => {
+                self.flush(stream).await;
+                over.into()
+            }
+            (None, Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Error::ConnectionLost,
+            (None, Err(error)) => error.into(),
+            (None, Ok(())) => Error::Closed,
+        };
+        self.protocol.handle_disconnected();
+        self.deliver();
+        error
+    }
+
+    /// Turn after turn until nothing moves. Ready: the connection is over.
+    fn poll_serve(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut dyn Stream,
+        mut closing: Pin<&mut Notified<'_>>,
+        mut sleep: Pin<&mut Sleep>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let mut moved = self.poll_read(cx, stream)?;
+            moved |= self.poll_commands(cx);
+            moved |= self.poll_time(cx, sleep.as_mut());
+            self.poll_ending(cx, closing.as_mut());
+            self.end_when_asked();
+            self.deliver();
+            match self.poll_write(cx, stream) {
+                Ok(written) => moved |= written,
+                // The server may have said why before it closed.
+                Err(error) => {
+                    let _secondary = self.poll_read(cx, stream);
+                    self.deliver();
+                    return Poll::Ready(if self.over.is_some() { Ok(()) } else { Err(error) });
+                }
+            }
+            if self.over.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> io::Result<bool> {
+        let reading = self.sink.poll_room(cx).is_ready();
+        let now = self.now();
+        self.protocol.handle_reading(now, reading);
+        if !reading {
+            return Ok(false);
+        }
+        let input = &mut self.input;
+        if input.filled == input.bytes.len() {
+            // Grows with what has arrived, not with what was announced.
+            input.bytes.resize((input.bytes.len() * 2).max(INPUT_BYTES_MIN), 0);
+        }
+        let mut room = ReadBuf::new(input.bytes.get_mut(input.filled..).unwrap_or_default());
+        match Pin::new(stream).poll_read(cx, &mut room) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(result) => result?,
+        }
+        if room.filled().is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let busy = room.remaining() == 0;
+        input.filled += room.filled().len();
+        let taken = self.protocol.handle_input(now, input.bytes.get(..input.filled).unwrap_or_default());
+        input.bytes.copy_within(taken..input.filled, 0);
+        input.filled -= taken;
+        if busy && input.bytes.len() < INPUT_BYTES_BUSY {
+            input.bytes.resize(input.bytes.len() * 2, 0);
+        } else if input.filled == 0 && input.bytes.len() > INPUT_BYTES_BUSY {
+            input.bytes.truncate(INPUT_BYTES_BUSY);
+            input.bytes.shrink_to_fit();
+        }
+        Ok(true)
+    }
+
+    /// Takes requests as long as the protocol has room; online, users wait instead of being refused.
+    fn poll_commands(&mut self, cx: &mut Context<'_>) -> bool {
+        for taken in 0..COMMANDS_PER_TURN {
+            let crowded = self.protocol.is_online() && self.protocol.is_full();
+            if crowded || self.output.bytes.len() - self.output.written > OUTPUT_BYTES_HIGH {
+                return taken > 0;
+            }
+            if !matches!(self.ending, Ending::No) {
+                return taken > 0;
+            }
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.command(command),
+                Poll::Ready(None) => self.end_soon(Disconnect::default()),
+                Poll::Pending => return taken > 0,
+            }
+        }
+        true
+    }
+
+    fn poll_time(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> bool {
+        let mut moved = false;
+        loop {
+            let Some(next) = self.protocol.next_timeout() else { return moved };
+            let next = self.start + Duration::from_millis(next.0);
+            // A timer that ends too early is cheaper than one that moves with every packet.
+            if next < sleep.deadline() || sleep.is_elapsed() {
+                sleep.as_mut().reset(next);
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return moved;
+            }
+            let now = self.now();
+            self.protocol.handle_timeout(now);
+            moved = true;
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> io::Result<bool> {
+        let mut moved = false;
+        loop {
+            if self.output.is_empty() {
+                self.output.bytes.clear();
+                self.output.written = 0;
+                let now = self.now();
+                if !self.protocol.poll_output(now, &mut self.output.bytes) {
+                    return Ok(moved);
+                }
+                self.deliver();
+            }
+            let rest = self.output.bytes.get(self.output.written..).unwrap_or_default();
+            match Pin::new(&mut *stream).poll_write(cx, rest) {
+                Poll::Pending => return Ok(moved),
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => self.output.written += written,
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+            moved = true;
+        }
+    }
+
+    fn poll_ending(&mut self, cx: &mut Context<'_>, closing: Pin<&mut Notified<'_>>) {
+        if matches!(self.ending, Ending::Now) {
+            return;
+        }
+        let late = self.ending_timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if late || closing.poll(cx).is_ready() {
+            self.ending = Ending::Now;
+        }
+    }
+
+    /// Says good-bye when it is time to.
+    fn end_when_asked(&mut self) {
+        let request = match &self.ending {
+            Ending::No => return,
+            Ending::Soon(request) if self.protocol.is_drained() && self.output.is_empty() => request.clone(),
+            Ending::Soon(..) => return,
+            Ending::Now => Disconnect::default(),
+        };
+        let _unsendable = self.protocol.disconnect(&request);
+        self.ending = Ending::Now;
+        self.over.get_or_insert(core::Error::Closed);
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Publish(message, None) => {
+                // Whoever sends without a reply has said that the outcome does not matter.
+                let _unheard = self.protocol.publish(now, message, None);
+            }
+            Command::Publish(message, Some(reply)) => {
+                let token = self.replies.publication(reply);
+                if let Err(error) = self.protocol.publish(now, message, Some(token)) {
+                    self.replies.published(token, Err(error));
+                }
+            }
+            Command::Subscribe(request, reply) => {
+                let token = self.replies.subscription(reply);
+                if let Err(error) = self.protocol.subscribe(now, request, token) {
+                    self.replies.subscribed(token, Err(error));
+                }
+            }
+            Command::Unsubscribe(request, reply) => {
+                let token = self.replies.subscription(reply);
+                if let Err(error) = self.protocol.unsubscribe(now, request, token) {
+                    self.replies.subscribed(token, Err(error));
+                }
+            }
+            Command::Ack(token) => self.protocol.ack(now, token),
+            Command::Auth(reason, data) => {
+                // A refused exchange ends with the connection's end, which is told.
+                let _unsendable = self.protocol.auth(now, reason, data.as_deref());
+            }
+            Command::Disconnect(request, reply) => {
+                self.goodbyes.push(reply);
+                self.end_soon(request);
+            }
+        }
+    }
+
+    fn end_soon(&mut self, request: Disconnect) {
+        if matches!(self.ending, Ending::No) {
+            self.ending = Ending::Soon(request);
+            self.ending_timer = Some(Box::pin(sleep_until(Instant::now() + self.options.disconnect_timeout)));
+        }
+    }
+
+    /// Hands the protocol's events to those they are for.
+    fn deliver(&mut self) {
+        while let Some(event) = self.protocol.poll_event() {
+            let event = match event {
+                core::Event::Message(received) => Event::Message(received),
+                core::Event::Published { token, result } => {
+                    self.replies.published(token, result);
+                    continue;
+                }
+                core::Event::Subscribed { token, result } | core::Event::Unsubscribed { token, result } => {
+                    self.replies.subscribed(token, result);
+                    continue;
+                }
+                core::Event::Closed(error) => {
+                    self.over.get_or_insert(error);
+                    continue;
+                }
+                core::Event::Connected(info) => {
+                    self.online_since = Some(Instant::now());
+                    Event::Connected(info)
+                }
+                core::Event::Refused(refusal) => Event::Refused(refusal),
+                core::Event::SubscriptionLost { filter, reason } => {
+                    Event::SubscriptionLost { filter, reason }
+                }
+                core::Event::Auth { reason, data } => Event::Auth { reason, data },
+                core::Event::Packet(direction, note) => Event::Packet(direction, note),
+            };
+            self.batch.push_back(event);
+        }
+        self.sink.push(&mut self.batch);
+    }
+
+    /// Writes what is left and closes, without waiting for ever.
+    async fn flush(&mut self, stream: &mut dyn Stream) {
+        let flushing = poll_fn(|cx| {
+            match self.poll_write(cx, stream) {
+                Ok(_) if !self.output.is_empty() => return Poll::Pending,
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            Pin::new(&mut *stream).poll_shutdown(cx)
+        });
+        // The connection is over either way, and its reason is known.
+        drop(timeout(FLUSH_TIMEOUT, flushing).await);
+    }
+
+    fn tell_lost(&mut self, error: Error, delay: Option<Duration>) {
+        self.batch.push_back(Event::Disconnected(error));
+        if let Some(delay) = delay {
+            self.batch.push_back(Event::Reconnecting { delay });
+        }
+        self.sink.push(&mut self.batch);
+    }
+
+    /// The end: nobody is left waiting.
+    fn finish(mut self, error: &Error) {
+        self.commands.close();
+        self.replies.fail_all(error);
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Disconnect(_, reply) = command {
+                self.goodbyes.push(reply);
+            }
+        }
+        for reply in self.goodbyes.drain(..) {
+            answer(reply, if *error == Error::Closed { Ok(()) } else { Err(error.clone()) });
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        match self.ending {
+            Ending::No => false,
+            Ending::Soon(_) => self.protocol.is_drained(),
+            Ending::Now => true,
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}

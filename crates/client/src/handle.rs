@@ -1,0 +1,226 @@
+//! The user's two ends of the connection's task.
+
+use crate::{
+    AckToken, ConnAckInfo, Direction, Disconnect, Error, Message, Options, PacketNote, PublishAck,
+    ReasonCode, Received, Refusal, Subscribe, Subscription, Unsubscribe,
+};
+use crate::{
+    driver,
+    mailbox::{EventSource, mailbox},
+};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// What the connection's task tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// CONNACK said yes, for the first time or again.
+    Connected(ConnAckInfo),
+    /// CONNACK said no. [`Event::Disconnected`] follows.
+    Refused(Refusal),
+    Message(Received),
+    /// There is no connection any more, or an attempt at one failed. Unless [`Event::Reconnecting`] follows, this is
+    /// the end.
+    Disconnected(Error),
+    /// The next attempt comes after this delay.
+    Reconnecting {
+        delay: Duration,
+    },
+    /// A remembered subscription could not be renewed on a new session and is forgotten.
+    SubscriptionLost {
+        filter: String,
+        reason: ReasonCode,
+    },
+    /// The server goes on with an authentication exchange; answer with [`Client::auth`].
+    Auth {
+        reason: ReasonCode,
+        data: Option<Vec<u8>>,
+    },
+    /// A packet went by (only with [`Options::trace`]).
+    Packet(Direction, PacketNote),
+}
+
+/// A cheap handle to the connection's task; clone it freely.
+///
+/// Requests are carried out in the order given. While there is no connection, or the server's window is full, they
+/// wait in a bounded queue: offline a full queue is [`Error::QueueFull`], online the caller is made to wait.
+#[derive(Clone, Debug)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    closing: Arc<tokio::sync::Notify>,
+}
+
+impl Client {
+    /// Starts the task and returns at once; [`Events`] tells how the connection fares.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O and time enabled.
+    pub fn start(options: Options) -> (Self, Events) {
+        let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+        let closing = Arc::new(tokio::sync::Notify::new());
+        let (event_sink, event_source) = mailbox(options.events_bytes_max);
+        let _detached = tokio::spawn(driver::run(options, command_queue, Arc::clone(&closing), event_sink));
+        let events = Events { source: event_source, ready: VecDeque::new(), _alive: commands.clone() };
+        (Self { commands, closing }, events)
+    }
+
+    /// Starts the task and waits for the first connection. With [`Reconnect::Never`](crate::Reconnect::Never) the
+    /// first failure is returned, otherwise this waits until a connection stands.
+    pub async fn connect(options: Options) -> Result<(Self, Events, ConnAckInfo), Error> {
+        let (client, mut events) = Self::start(options);
+        let mut seen = VecDeque::new();
+        let mut last = Error::Closed;
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Connected(info) => {
+                    seen.append(&mut events.ready);
+                    events.ready = seen;
+                    return Ok((client, events, info));
+                }
+                Event::Disconnected(error) => last = error,
+                Event::Packet(..) | Event::Auth { .. } if seen.len() < COMMANDS_MAX => seen.push_back(event),
+                _ => {}
+            }
+        }
+        Err(last)
+    }
+
+    /// Hands a message over; waits only for room. The [`Publication`] tells how it ended and may be dropped.
+    pub async fn publish(&self, message: Message) -> Result<Publication, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Publish(message, Some(reply))).await?;
+        Ok(Publication { answer })
+    }
+
+    /// Hands a message over and never hears of it again: the quickest way, meant for QoS 0.
+    pub async fn send(&self, message: Message) -> Result<(), Error> {
+        self.command(Command::Publish(message, None)).await
+    }
+
+    /// Subscribes and waits for SUBACK: one code per filter, in order, each of which may be an error. Granted
+    /// subscriptions are remembered and made again whenever the server has lost the session.
+    pub async fn subscribe(&self, subscriptions: &[Subscription]) -> Result<Vec<ReasonCode>, Error> {
+        self.subscribe_with(subscriptions.into()).await
+    }
+
+    /// As [`Self::subscribe`], with an identifier and user properties.
+    pub async fn subscribe_with(&self, request: Subscribe) -> Result<Vec<ReasonCode>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Subscribe(request, reply)).await?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Unsubscribes and waits for UNSUBACK: one code per filter; in 3.x, which has none, all are
+    /// [`ReasonCode::Success`].
+    pub async fn unsubscribe<S: AsRef<str>>(&self, filters: &[S]) -> Result<Vec<ReasonCode>, Error> {
+        let filters = filters.iter().map(|f| f.as_ref().to_owned()).collect();
+        self.unsubscribe_with(Unsubscribe { filters, user: Vec::new() }).await
+    }
+
+    /// As [`Self::unsubscribe`], with user properties.
+    pub async fn unsubscribe_with(&self, request: Unsubscribe) -> Result<Vec<ReasonCode>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Unsubscribe(request, reply)).await?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Acknowledges a message ([`Options::manual_ack`]).
+    pub async fn ack(&self, token: AckToken) -> Result<(), Error> {
+        self.command(Command::Ack(token)).await
+    }
+
+    /// Goes on with an authentication exchange (MQTT 5): [`ReasonCode::ContinueAuthentication`] to answer a
+    /// challenge, [`ReasonCode::ReAuthenticate`] to begin anew.
+    pub async fn auth(&self, reason: ReasonCode, data: Option<Vec<u8>>) -> Result<(), Error> {
+        self.command(Command::Auth(reason, data)).await
+    }
+
+    /// Says good-bye once everything given before is sent and acknowledged, at most
+    /// [`Options::disconnect_timeout`] from now; then the task ends. Returns when the transport is closed.
+    pub async fn disconnect(&self, request: Disconnect) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Disconnect(request, reply)).await?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Says good-bye at once, whatever waits; the task ends.
+    pub fn close(&self) {
+        self.closing.notify_one();
+    }
+
+    async fn command(&self, command: Command) -> Result<(), Error> {
+        self.commands.send(command).await.map_err(|_| Error::Closed)
+    }
+}
+
+/// How a publication ends: QoS 0 when it is handed to the transport, QoS 1 and 2 when it is acknowledged. A reason
+/// code that is an error comes as [`Error::Refused`].
+#[derive(Debug)]
+#[must_use = "dropping it says that the outcome does not matter"]
+pub struct Publication {
+    answer: oneshot::Receiver<Result<PublishAck, Error>>,
+}
+
+impl Future for Publication {
+    type Output = Result<PublishAck, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(ready!(Pin::new(&mut self.answer).poll(cx)).unwrap_or(Err(Error::Closed)))
+    }
+}
+
+/// What the connection's task tells, in order. Dropping it discards what comes later; messages are then
+/// acknowledged and forgotten.
+#[derive(Debug)]
+pub struct Events {
+    source: EventSource,
+    ready: VecDeque<Event>,
+    /// Keeps the connection up for one who only listens.
+    _alive: mpsc::Sender<Command>,
+}
+
+impl Events {
+    /// The next event; `None` when the task has ended and everything was taken.
+    pub async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next event if there is one now.
+    pub fn try_next(&mut self) -> Option<Event> {
+        if self.ready.is_empty() {
+            self.source.take(&mut self.ready);
+        }
+        self.ready.pop_front()
+    }
+
+    /// [`Self::next`] for those who write futures by hand.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if self.ready.is_empty() && !ready!(self.source.poll_take(cx, &mut self.ready)) {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(self.ready.pop_front())
+    }
+}
+
+/// Requests that may wait between the handles and the task.
+const COMMANDS_MAX: usize = 1024;
+
+/// What a handle asks of the task.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Publish(Message, Option<Reply<PublishAck>>),
+    Subscribe(Subscribe, Reply<Vec<ReasonCode>>),
+    Unsubscribe(Unsubscribe, Reply<Vec<ReasonCode>>),
+    Ack(AckToken),
+    Auth(ReasonCode, Option<Vec<u8>>),
+    Disconnect(Disconnect, Reply<()>),
+}
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;

@@ -1,0 +1,237 @@
+//! What a client is to be.
+
+use crate::{Version, Will};
+use grovemq_core::client::{Config, Credentials};
+use std::{net::IpAddr, time::Duration};
+
+/// What to do when there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconnect {
+    /// The first failure or loss is the end.
+    Never,
+    /// Try again after a delay that doubles from `min` to `max` with each failure and is shortened by a random part
+    /// of up to one half, so that many clients do not come back in step.
+    Backoff { min: Duration, max: Duration },
+}
+
+/// Everything a client has to know, built in one go.
+///
+/// The defaults: MQTT 5, an id the server assigns, clean start, keep-alive 60 s, reconnecting after 1 s to 60 s.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) protocol: Config,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) disconnect_timeout: Duration,
+    pub(crate) bind_address: Option<IpAddr>,
+    pub(crate) tcp_nodelay: bool,
+    pub(crate) events_bytes_max: usize,
+}
+
+impl Options {
+    /// `host` is a name or an IPv4 or IPv6 address (without brackets).
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            protocol: Config::default(),
+            reconnect: Reconnect::Backoff { min: Duration::from_secs(1), max: Duration::from_secs(60) },
+            connect_timeout: Duration::from_secs(10),
+            disconnect_timeout: Duration::from_secs(5),
+            bind_address: None,
+            tcp_nodelay: true,
+            events_bytes_max: 16 << 20,
+        }
+    }
+
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.protocol.version = version;
+        self
+    }
+
+    /// Empty (the default): the server assigns one; with 3.1, which cannot, the client makes one up.
+    #[must_use]
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.protocol.client_id = id.into();
+        self
+    }
+
+    /// Begin without an old session. In MQTT 5 this holds for the first connection; reconnections resume the
+    /// session where [`Self::session_expiry`] lets it live.
+    #[must_use]
+    pub fn clean_start(mut self, clean: bool) -> Self {
+        self.protocol.clean_start = clean;
+        self
+    }
+
+    /// Whole seconds up to 65,535; zero is off.
+    #[must_use]
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.protocol.keep_alive = interval;
+        self
+    }
+
+    /// How long silence may last after a PINGREQ before the connection counts as dead; 20 s by default.
+    #[must_use]
+    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
+        self.protocol.ping_timeout = timeout;
+        self
+    }
+
+    /// How long the server keeps the session after the connection, in seconds; `u32::MAX` is for ever (MQTT 5).
+    #[must_use]
+    pub fn session_expiry(mut self, seconds: u32) -> Self {
+        self.protocol.session_expiry = Some(seconds);
+        self
+    }
+
+    #[must_use]
+    pub fn credentials(mut self, username: impl Into<String>, password: Option<Vec<u8>>) -> Self {
+        self.protocol.credentials = Some(Credentials { username: Some(username.into()), password });
+        self
+    }
+
+    /// A password without a user name (MQTT 5).
+    #[must_use]
+    pub fn password(mut self, password: Vec<u8>) -> Self {
+        let username = self.protocol.credentials.take().and_then(|c| c.username);
+        self.protocol.credentials = Some(Credentials { username, password: Some(password) });
+        self
+    }
+
+    #[must_use]
+    pub fn will(mut self, will: Will) -> Self {
+        self.protocol.will = Some(will);
+        self
+    }
+
+    /// Unacknowledged QoS 1 and 2 messages the server may have under way to us (MQTT 5).
+    #[must_use]
+    pub fn receive_maximum(mut self, messages: u16) -> Self {
+        self.protocol.receive_maximum = Some(messages);
+        self
+    }
+
+    /// The largest packet we take, in bytes: announced in MQTT 5, enforced in all versions.
+    #[must_use]
+    pub fn maximum_packet_size(mut self, bytes: u32) -> Self {
+        self.protocol.maximum_packet_size = Some(bytes);
+        self
+    }
+
+    /// How many topic aliases the server may use (MQTT 5); 0 by default.
+    #[must_use]
+    pub fn topic_alias_maximum(mut self, aliases: u16) -> Self {
+        self.protocol.topic_alias_maximum = aliases;
+        self
+    }
+
+    #[must_use]
+    pub fn request_response_information(mut self, on: bool) -> Self {
+        self.protocol.request_response_information = Some(on);
+        self
+    }
+
+    #[must_use]
+    pub fn request_problem_information(mut self, on: bool) -> Self {
+        self.protocol.request_problem_information = Some(on);
+        self
+    }
+
+    /// Extended authentication (MQTT 5); the server's challenges come as [`Event::Auth`](crate::Event::Auth).
+    #[must_use]
+    pub fn authentication(mut self, method: impl Into<String>, data: Option<Vec<u8>>) -> Self {
+        self.protocol.authentication_method = Some(method.into());
+        self.protocol.authentication_data = data;
+        self
+    }
+
+    /// A user property of CONNECT (MQTT 5); may be called many times.
+    #[must_use]
+    pub fn user_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.protocol.user.push((name.into(), value.into()));
+        self
+    }
+
+    /// From the first look at the name to the transport, all addresses together; the same again for CONNACK.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self.protocol.connack_timeout = timeout;
+        self
+    }
+
+    /// How long [`Client::disconnect`](crate::Client::disconnect) may wait for acknowledgements; 5 s by default.
+    #[must_use]
+    pub fn disconnect_timeout(mut self, timeout: Duration) -> Self {
+        self.disconnect_timeout = timeout;
+        self
+    }
+
+    #[must_use]
+    pub fn reconnect(mut self, policy: Reconnect) -> Self {
+        self.reconnect = policy;
+        self
+    }
+
+    /// The local address to connect from.
+    #[must_use]
+    pub fn bind_address(mut self, address: IpAddr) -> Self {
+        self.bind_address = Some(address);
+        self
+    }
+
+    /// On by default: output is gathered before it is written anyway.
+    #[must_use]
+    pub fn tcp_nodelay(mut self, on: bool) -> Self {
+        self.tcp_nodelay = on;
+        self
+    }
+
+    /// Our own bound on unacknowledged QoS 1 and 2 messages under way to the server, whatever it allows.
+    #[must_use]
+    pub fn inflight_max(mut self, messages: u16) -> Self {
+        self.protocol.inflight_max = messages;
+        self
+    }
+
+    /// What may wait while offline, in messages and bytes; more gets [`Error::QueueFull`](crate::Error::QueueFull).
+    #[must_use]
+    pub fn queue_max(mut self, messages: usize, bytes: usize) -> Self {
+        self.protocol.queue_len_max = messages;
+        self.protocol.queue_bytes_max = bytes;
+        self
+    }
+
+    /// Received messages that may wait for [`Events::next`](crate::Events::next), in bytes; above it the socket is
+    /// not read.
+    #[must_use]
+    pub fn events_bytes_max(mut self, bytes: usize) -> Self {
+        self.events_bytes_max = bytes;
+        self
+    }
+
+    /// Acknowledge QoS 1 and 2 messages by [`Client::ack`](crate::Client::ack) instead of at once.
+    #[must_use]
+    pub fn manual_ack(mut self, on: bool) -> Self {
+        self.protocol.manual_ack = on;
+        self
+    }
+
+    /// Announce as a bridge, in the way Mosquitto does (3.x).
+    #[must_use]
+    pub fn bridge(mut self, on: bool) -> Self {
+        self.protocol.bridge = on;
+        self
+    }
+
+    /// Report every packet as [`Event::Packet`](crate::Event::Packet).
+    #[must_use]
+    pub fn trace(mut self, on: bool) -> Self {
+        self.protocol.trace = on;
+        self
+    }
+}
