@@ -26,9 +26,12 @@ impl Config {
         let mut draft = Draft { report, ..Draft::default() };
         for line in lines {
             draft.apply(line);
-            if draft.report.is_full() {
+            if draft.report.is_overflown() {
                 break;
             }
+        }
+        if draft.report.is_overflown() {
+            return Err(draft.report.give_up());
         }
         draft.finish()
     }
@@ -299,6 +302,9 @@ impl Draft {
                 self.report.push(Diagnostic::new(Severity::Warning, self.place.clone(), message));
                 Ok(())
             }
+            Repeat::Error if option.name == "address" => {
+                Err(Problem::new("Invalid bridge configuration, 'address' only allowed once."))
+            }
             Repeat::Error => {
                 let label = option.label.unwrap_or(&line.name);
                 Err(Problem::new(format!("Duplicate '{label}' value in configuration."))
@@ -343,7 +349,10 @@ impl Draft {
             self.config.listeners = drafts.into_iter().map(|draft| self.resolve(draft)).collect();
         }
         for listener in &self.config.listeners {
-            if let Err(message) = check_tls(&listener.tls) {
+            // Lines that were not taken leave gaps of their own.
+            if let Err(message) = check_tls(&listener.tls)
+                && !self.report.has_errors()
+            {
                 self.report.push(Diagnostic::error(listener.place.clone(), message));
             }
         }
@@ -450,5 +459,27 @@ pub(crate) fn read_text<'a>(label: &str, line: &'a Line) -> Result<&'a str, Prob
         Err(Problem::new("Malformed UTF-8 in configuration.").hint("The value holds a control character."))
     } else {
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_tls_listener() {
+        let file = || Some(PathBuf::from("/f"));
+        let off = Tls::default();
+        let on = Tls { certfile: file(), keyfile: file(), cafile: file(), ..Tls::default() };
+        assert_eq!((check_tls(&off), check_tls(&on)), (Ok(()), Ok(())));
+        for (tls, part) in [
+            (Tls { keyfile: None, ..on.clone() }, "Both certfile and keyfile"),
+            (Tls { certfile: None, ..on.clone() }, "Both certfile and keyfile"),
+            (Tls { cafile: file(), ..off.clone() }, "cafile specified"),
+            (Tls { capath: file(), ..off }, "capath specified"),
+            (Tls { psk_hint: Some("h".to_owned()), ..on }, "Cannot use both"),
+        ] {
+            assert!(check_tls(&tls).is_err_and(|message| message.starts_with(part)), "{tls:?}");
+        }
     }
 }

@@ -116,13 +116,14 @@ impl std::error::Error for Diagnostic {}
 pub(crate) struct Report {
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
+    overflown: bool,
 }
 
 impl Report {
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         match diagnostic.severity {
             Severity::Error if self.errors.len() < ERRORS_MAX => self.errors.push(diagnostic),
-            Severity::Error => {}
+            Severity::Error => self.overflown = true,
             _ if self.warnings.len() < WARNINGS_MAX => self.warnings.push(diagnostic),
             _ => {}
         }
@@ -132,9 +133,20 @@ impl Report {
         diagnostics.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
-    /// No further error would be kept.
-    pub(crate) fn is_full(&self) -> bool {
-        self.errors.len() >= ERRORS_MAX
+    pub(crate) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// There are more errors than are kept: reading on is useless.
+    pub(crate) fn is_overflown(&self) -> bool {
+        self.overflown
+    }
+
+    /// The errors, said to be incomplete.
+    pub(crate) fn give_up(mut self) -> Vec<Diagnostic> {
+        self.errors
+            .push(Diagnostic::error(None, "Too many errors: the rest of the configuration is not checked."));
+        self.errors
     }
 
     /// The warnings with `value`, or the errors.

@@ -61,7 +61,7 @@ impl Loader {
             }
         };
         for file in files {
-            if self.report.is_full() {
+            if self.report.is_overflown() {
                 return;
             }
             if self.files == INCLUDED_FILES_MAX {

@@ -65,7 +65,7 @@ pub(crate) fn read_text(
             }
             Err(message) => report.push(Diagnostic::error(Some(place()), message)),
         }
-        if report.is_full() {
+        if report.is_overflown() {
             return;
         }
     }
@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn broken_lines_are_named_and_the_rest_is_read() {
-        let text = [b"user \xfc\nuser a\0b\n".as_slice(), &[b'a'; LINE_BYTES_MAX + 1], b"\nport 1"].concat();
+        let text =
+            [b"user \xfc\nuser a\0b\n".as_slice(), &vec![b'a'; LINE_BYTES_MAX + 1], b"\nport 1"].concat();
         let (lines, errors) = parse_bytes(&text, Path::new("t"));
         assert_eq!(lines.len(), 1);
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();

@@ -25,9 +25,7 @@ pub(crate) fn for_unknown(line: &Line) -> Option<String> {
     {
         return Some(format!("Did you mean '{}'? Names are case-sensitive.", option.name));
     }
-    let names = table::OPTIONS
-        .iter()
-        .flat_map(|option| [option.name].into_iter().chain(option.aliases.iter().copied()));
+    let names = table::OPTIONS.iter().flat_map(table::Opt::names);
     closest(&folded, names).map(|name| format!("Did you mean '{name}'?"))
 }
 

@@ -124,18 +124,17 @@ impl Opt {
         }
     }
 
-    fn is_called(&self, name: &str) -> bool {
-        match self.name.strip_suffix('*') {
-            Some(prefix) => {
-                name.starts_with(prefix) || self.aliases.iter().any(|alias| is_prefixed(name, alias))
-            }
-            None => self.name == name || self.aliases.contains(&name),
-        }
+    /// All its names, the usual one first.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        [self.name].into_iter().chain(self.aliases.iter().copied())
     }
-}
 
-fn is_prefixed(name: &str, alias: &str) -> bool {
-    name.starts_with(alias.trim_end_matches('*'))
+    fn is_called(&self, name: &str) -> bool {
+        self.names().any(|own| match own.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == own,
+        })
+    }
 }
 
 /// The directive called `name`, by whichever of its names.
@@ -474,7 +473,7 @@ pub static OPTIONS: &[Opt] = &[
     // Bridges
     special("connection", "NAME", words::connection, "Begins a bridge to another broker; the options below belong to it.")
         .repeat(Repeat::Adds).reload().refused(NO_BRIDGE),
-    special("address", "HOST[:PORT] …", words::bridge_address, "The broker to connect to, with others to try after it.").aliases(&["addresses"]).bridge(),
+    special("address", "HOST[:PORT] …", words::bridge_address, "The broker to connect to, with others to try after it.").aliases(&["addresses"]).bridge().repeat(Repeat::Error),
     special("topic", "PATTERN [out|in|both [QOS [LOCAL-PREFIX [REMOTE-PREFIX]]]]", words::bridge_topic, "Topics to exchange, and how they are renamed.")
         .bridge().repeat(Repeat::Adds),
     option("bridge_protocol_version", "mqttv311", Set::Choice(&words_of(["mqttv31", "mqttv311", "mqttv50"]), unused_text), "MQTT version of the bridge.").bridge(),
