@@ -1,0 +1,258 @@
+//! One client with the tasks that live on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use grovemq_client::{Client, Error as ClientError, Event, Events, Message, ReasonCode, Version};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::actuator::ActuatorTask;
+use crate::availability::Faults;
+use crate::board::BoardLink;
+use crate::log::Log;
+use crate::plan::{Plan, PlannedActuator};
+use crate::resource::Drive;
+use crate::sensor::SensorTask;
+
+/// The connection that stands, by number; `None` while there is none.
+pub(crate) type Online = Option<u64>;
+
+/// A payload is shown up to this many characters.
+const SHOWN_CHARS_MAX: usize = 60;
+/// A connection lost sooner than this may be another client's doing.
+const SHORT_LIFE: Duration = Duration::from_secs(5);
+
+/// A client with the tasks of its sensors and actuators; these end with it.
+pub(crate) struct Connection<'a> {
+    plan: &'a Plan,
+    version: Version,
+    client: Client,
+    events: Events,
+    online: watch::Sender<Online>,
+    connections: u64,
+    connected_at: Option<Instant>,
+    /// Connections in a row that were lost early.
+    short_lives: u32,
+    /// The trouble that was told last, so that each is told once.
+    told: Option<String>,
+    subscribed: Arc<AtomicBool>,
+    lamps: Vec<Lamp<'a>>,
+    tasks: JoinSet<()>,
+    log: Log,
+}
+
+/// Why listening ended.
+pub(crate) enum End {
+    /// The broker does not know MQTT 5, and another version may be tried.
+    VersionRefused,
+    Gone(ClientError),
+}
+
+struct Lamp<'a> {
+    actuator: &'a PlannedActuator,
+    wanted: watch::Sender<Drive>,
+}
+
+impl<'a> Connection<'a> {
+    /// Starts the client and the tasks; nothing is waited for.
+    pub(crate) fn start(plan: &'a Plan, version: Version, board: &BoardLink, log: &Log) -> Self {
+        let (client, events) = Client::start(plan.client_options(version));
+        let online = watch::Sender::new(None);
+        let faults = Faults::new(log.clone());
+        let mut tasks = JoinSet::new();
+        for sensor in plan.sensors.iter().cloned() {
+            let (board, client, faults, log) = (board.clone(), client.clone(), faults.clone(), log.clone());
+            let online = online.subscribe();
+            tasks.spawn(SensorTask { sensor, board, client, online, faults, log }.run());
+        }
+        let mut lamps = Vec::with_capacity(plan.actuators.len());
+        for actuator in &plan.actuators {
+            let (sender, wanted) = watch::channel(actuator.output.safe());
+            let (board, faults, log) = (board.clone(), faults.clone(), log.clone());
+            tasks.spawn(ActuatorTask { name: actuator.name.clone(), wanted, board, faults, log }.run());
+            lamps.push(Lamp { actuator, wanted: sender });
+        }
+        tasks.spawn(faults.publish(client.clone(), plan.availability.clone(), online.subscribe()));
+        Self {
+            plan,
+            version,
+            client,
+            events,
+            online,
+            connections: 0,
+            connected_at: None,
+            short_lives: 0,
+            told: None,
+            subscribed: Arc::default(),
+            lamps,
+            tasks,
+            log: log.clone(),
+        }
+    }
+
+    /// Follows what the client tells. Cancelling loses nothing.
+    pub(crate) async fn listen(&mut self) -> End {
+        let mut last_error = ClientError::Closed;
+        while let Some(event) = self.events.next().await {
+            match event {
+                Event::Connected(info) => {
+                    let session = if info.session_present { ", session resumed" } else { "" };
+                    self.connected(session);
+                }
+                Event::Message(received) => self.obey(&received.message),
+                Event::Disconnected(error) => {
+                    if self.is_version_trouble(&error) {
+                        return End::VersionRefused;
+                    }
+                    self.disconnected(&error);
+                    last_error = error;
+                }
+                Event::Reconnecting { delay } => {
+                    self.log.detail(format_args!("next attempt in {:.1} s", delay.as_secs_f32()));
+                }
+                Event::SubscriptionLost { filter, reason } => {
+                    self.log.say(format_args!(
+                        "the broker does not renew the subscription to {filter}: {reason}"
+                    ));
+                    self.subscribed.store(false, Ordering::Relaxed);
+                }
+                // A refusal comes again as the reason of the disconnection.
+                Event::Refused(_) | Event::Auth { .. } | Event::Packet(..) => {}
+            }
+        }
+        End::Gone(last_error)
+    }
+
+    /// Ends the tasks; the client, and whether it is connected, stay.
+    pub(crate) fn release(mut self) -> (Client, bool) {
+        self.tasks.abort_all();
+        (self.client, self.online.borrow().is_some())
+    }
+
+    fn connected(&mut self, session: &str) {
+        let Plan { broker, client_id, .. } = self.plan;
+        self.log.say(format_args!("connected to {}:{} as {client_id}{session}", broker.host, broker.port));
+        self.told = None;
+        self.connections += 1;
+        self.connected_at = Some(Instant::now());
+        if !self.subscribed.load(Ordering::Relaxed) {
+            self.subscribe();
+        }
+        self.online.send_replace(Some(self.connections));
+    }
+
+    fn subscribe(&mut self) {
+        let subscriptions = self.plan.subscriptions();
+        if subscriptions.is_empty() {
+            return;
+        }
+        let (client, log, subscribed) = (self.client.clone(), self.log.clone(), Arc::clone(&self.subscribed));
+        self.tasks.spawn(async move {
+            match client.subscribe(&subscriptions).await {
+                Ok(codes) => {
+                    let refused = |code: &ReasonCode| code.is_error();
+                    for (subscription, code) in subscriptions.iter().zip(&codes) {
+                        let filter = &subscription.filter;
+                        if refused(code) {
+                            log.say(format_args!("the broker refuses the subscription to {filter}: {code}"));
+                        } else {
+                            log.detail(format_args!("subscribed to {filter}"));
+                        }
+                    }
+                    subscribed.store(!codes.iter().any(refused), Ordering::Relaxed);
+                }
+                // The next connection brings another attempt.
+                Err(error) => log.detail(format_args!("not subscribed: {error}")),
+            }
+        });
+    }
+
+    fn disconnected(&mut self, error: &ClientError) {
+        self.online.send_if_modified(|online| online.take().is_some());
+        let lived = self.connected_at.take().map(|since| since.elapsed());
+        self.short_lives = match lived {
+            Some(lived) if lived < SHORT_LIFE => self.short_lives + 1,
+            Some(_) => 0,
+            None => self.short_lives,
+        };
+        let Plan { broker, client_id, .. } = self.plan;
+        let text = if let ClientError::ServerClosed { reason: ReasonCode::SessionTakenOver, .. } = error {
+            format!(
+                "another client has connected as {client_id} and taken over; every thing needs its own client_id"
+            )
+        } else {
+            let attempt = if lived.is_some() { "connection lost" } else { "no connection" };
+            let suspicion = if self.short_lives >= 2 && *error == ClientError::ConnectionLost {
+                format!("; perhaps another client is called {client_id} too")
+            } else {
+                String::new()
+            };
+            format!("{}:{}: {attempt}: {error}{suspicion}; trying again", broker.host, broker.port)
+        };
+        if self.told.as_ref() != Some(&text) {
+            self.log.say(&text);
+            self.told = Some(text);
+        }
+    }
+
+    /// Whether this is how a broker without MQTT 5 answers, and no version was asked for by name.
+    fn is_version_trouble(&self, error: &ClientError) -> bool {
+        let never_connected = self.connections == 0;
+        let unknown_version = matches!(
+            error,
+            ClientError::Protocol(_)
+                | ClientError::Refused { reason: ReasonCode::UnsupportedProtocolVersion, .. }
+        );
+        self.plan.broker.version.is_none()
+            && self.version == Version::V5
+            && never_connected
+            && unknown_version
+    }
+
+    fn obey(&self, message: &Message) {
+        let Message { topic, payload, .. } = message;
+        for Lamp { actuator, wanted } in &self.lamps {
+            if !actuator.listens_to(topic) {
+                continue;
+            }
+            match actuator.output.obey(payload) {
+                Ok(drive) => {
+                    self.log.detail(format_args!("{}: {} from {topic:?}", actuator.name, shown(payload)));
+                    wanted.send_replace(drive);
+                }
+                Err(ignored) => {
+                    let shown = shown(payload);
+                    self.log
+                        .say(format_args!("{}: ignores {shown} from {topic:?}: {ignored}", actuator.name));
+                }
+            }
+        }
+    }
+}
+
+/// A payload on one short line, with nothing in it that a terminal would obey.
+fn shown(payload: &[u8]) -> String {
+    // No character takes more than four bytes: what lies behind is not shown anyway.
+    let start = payload.get(..SHOWN_CHARS_MAX * 4).unwrap_or(payload);
+    let text = String::from_utf8_lossy(start);
+    let short: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    let more = if short.len() < text.len() || start.len() < payload.len() { "…" } else { "" };
+    format!("{short:?}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_shown_short_and_harmless() {
+        assert_eq!(shown(b"Hello, World!"), "\"Hello, World!\"");
+        assert_eq!(shown(b"\x1b[2J\n\xff"), "\"\\u{1b}[2J\\n\u{fffd}\"");
+        assert_eq!(shown(&[b'x'; 60]), format!("\"{}\"", "x".repeat(60)));
+        assert_eq!(shown(&[b'x'; 61]), format!("\"{}\"…", "x".repeat(60)));
+        assert_eq!(shown(&vec![b'x'; 1 << 20]), format!("\"{}\"…", "x".repeat(60)));
+    }
+}
