@@ -337,3 +337,307 @@ impl RuleList {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn acl(text: &str) -> Acl {
+        Acl::parse(text, "acl").unwrap_or_else(|errors| panic!("{errors:?}")).0
+    }
+
+    fn who<'a>(username: impl Into<Option<&'a str>>, client_id: &'a str) -> Who<'a> {
+        Who { client_id, username: username.into() }
+    }
+
+    /// Whether, and by which line.
+    fn decide(acl: &Acl, who: Who<'_>, access: Access, topic: &str) -> (bool, Option<usize>) {
+        let decision = acl.check(&who, access, topic);
+        (decision.allowed, decision.rule.map(Rule::line))
+    }
+
+    #[test]
+    fn each_client_has_its_own_list() {
+        let acl = acl(
+            "topic read news/#\nuser a b \ntopic write in/+\ntopic x\nuser c\nuser a b\ntopic read y y/z\n",
+        );
+        let table = [
+            (who(None, "i"), Access::Read, "news", (true, Some(1))),
+            (who(None, "i"), Access::Read, "news/x/y", (true, Some(1))),
+            (who(None, "i"), Access::Write, "news/x", (false, None)),
+            (who("a b", "i"), Access::Read, "news/x", (false, None)),
+            (who("a b", "i"), Access::Write, "in/x", (true, Some(3))),
+            (who("a b", "i"), Access::Write, "in/x/y", (false, None)),
+            (who("a b", "i"), Access::Write, "x", (true, Some(4))),
+            (who("a b", "i"), Access::Read, "x", (true, Some(4))),
+            (who("a b", "i"), Access::Read, "y y/z", (true, Some(7))),
+            (who("c", "i"), Access::Read, "x", (false, None)),
+            (who("d", "i"), Access::Read, "news/x", (false, None)),
+            (who("", "i"), Access::Read, "news/x", (false, None)),
+        ];
+        for (who, access, topic, expected) in table {
+            assert_eq!(decide(&acl, who, access, topic), expected, "{who:?} {access:?} {topic}");
+        }
+    }
+
+    #[test]
+    fn deny_wins_inside_its_list_only() {
+        let acl = acl(
+            "pattern deny home/%u/safe\npattern read home/%u/#\nuser a\ntopic home/#\ntopic deny home/x\nuser b\ntopic read home/b/safe\n",
+        );
+        assert_eq!(decide(&acl, who("a", "i"), Access::Read, "home/x"), (false, Some(5)));
+        assert_eq!(decide(&acl, who("a", "i"), Access::Write, "home/y"), (true, Some(4)));
+        // The user's own rule is found before the pattern's deny.
+        assert_eq!(decide(&acl, who("b", "i"), Access::Read, "home/b/safe"), (true, Some(7)));
+        assert_eq!(decide(&acl, who("c", "i"), Access::Read, "home/c/safe"), (false, Some(1)));
+        assert_eq!(decide(&acl, who("c", "i"), Access::Read, "home/c/door"), (true, Some(2)));
+    }
+
+    #[test]
+    fn names_fill_whole_levels_literally() {
+        let acl =
+            acl("pattern write dev/%c/%u/#\npattern read x%c/%u\npattern read %c/#\npattern read a/%u\n");
+        let table = [
+            (who("u", "c"), Access::Write, "dev/c/u", (true, Some(1))),
+            (who("u", "c"), Access::Write, "dev/c/u/x/y", (true, Some(1))),
+            (who("u", "c"), Access::Write, "dev/u/c", (false, None)),
+            (who("u", "c"), Access::Write, "dev/c", (false, None)),
+            // A name that begins as the level does is another name.
+            (who("uu", "c"), Access::Write, "dev/c/u", (false, None)),
+            (who("u", "c"), Access::Write, "dev/c/uu", (false, None)),
+            (who("u", "c"), Access::Read, "xc/u", (false, None)),
+            (who("u", "c"), Access::Read, "x%c/u", (true, Some(2))),
+            (who(None, "c"), Access::Read, "a/", (false, None)),
+            (who("", "c"), Access::Read, "a/", (false, None)),
+            (who("u", ""), Access::Read, "/x", (false, None)),
+            (who("x/y", "c"), Access::Read, "a/x/y", (false, None)),
+            // A client may not name itself into the broker's own topics.
+            (who("u", "$SYS"), Access::Read, "$SYS/broker/uptime", (false, None)),
+        ];
+        for (who, access, topic, expected) in table {
+            assert_eq!(decide(&acl, who, access, topic), expected, "{who:?} {access:?} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_slash_does_not_evade_a_deny() {
+        let acl = acl("pattern deny secret/%c/#\npattern read secret/#\n");
+        assert_eq!(decide(&acl, who("u", "x/y"), Access::Read, "secret/x/y"), (false, Some(1)));
+        assert_eq!(decide(&acl, who("u", "x"), Access::Read, "secret/x/y"), (false, Some(1)));
+        assert_eq!(decide(&acl, who("u", "z"), Access::Read, "secret/x/y"), (true, Some(2)));
+    }
+
+    #[test]
+    fn dangerous_names_get_nothing_where_there_are_patterns() {
+        let rules = "user +\ntopic read own\n";
+        let plain = acl(rules);
+        let with_patterns = acl(&format!("{rules}pattern read a/%u\n"));
+        for (name, id) in [("+", "i"), ("#", "i"), ("a/#", "i"), ("u+", "i"), ("u", "#"), ("u", "a+")] {
+            let decision = with_patterns.check(&who(name, id), Access::Read, "a/b");
+            let expected = if name == "u" { Reason::DangerousClientId } else { Reason::DangerousUsername };
+            assert_eq!((decision.allowed, decision.reason), (false, expected), "{name} {id}");
+            assert_eq!(plain.check(&who(name, id), Access::Read, "a/b").reason, Reason::NoRule);
+        }
+        // As in the original, a user's own rules come first.
+        assert_eq!(decide(&with_patterns, who("+", "i"), Access::Read, "own"), (true, Some(2)));
+    }
+
+    #[test]
+    fn system_topics_need_a_rule_that_names_them() {
+        let acl = acl("topic read #\ntopic read +/x\nuser a\ntopic read $SYS/#\n");
+        assert_eq!(decide(&acl, who(None, "i"), Access::Read, "x"), (true, Some(1)));
+        assert_eq!(decide(&acl, who(None, "i"), Access::Read, "$SYS/x"), (false, None));
+        assert_eq!(decide(&acl, who("a", "i"), Access::Read, "$SYS/x"), (true, Some(4)));
+        assert_eq!(decide(&acl, who("a", "i"), Access::Read, "x"), (false, None));
+    }
+
+    #[test]
+    fn an_empty_file_denies_everything() {
+        for text in ["", "\n\r\n", "# nothing\n#topic #\n", "user a\n"] {
+            let acl = acl(text);
+            for who in [who(None, "i"), who("a", "i")] {
+                assert_eq!(acl.check(&who, Access::Read, "x").reason, Reason::NoRule, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_topic_is_denied() {
+        let acl = acl("topic #\n");
+        for topic in ["", "a/+", "#", "a/#"] {
+            assert_eq!(acl.check(&who(None, "i"), Access::Write, topic).reason, Reason::NotATopic);
+        }
+    }
+
+    #[test]
+    fn faults_are_all_reported_with_their_place() {
+        let text = "topic\nuser \nfoo bar\ntopic bogus a/b\ntopic read a/#/b\npattern\nuser\tx\n topic a\ntopic\ta\n # x\nTOPIC a\n";
+        let errors: Vec<String> =
+            Acl::parse(text, "F").unwrap_err().iter().map(ToString::to_string).collect();
+        let expected = [
+            "Empty topic in acl_file \"F\". (F:1)",
+            "Missing username in acl_file \"F\". (F:2)",
+            "Invalid line in acl_file \"F\": foo. (F:3)",
+            "Invalid topic access type \"bogus\" in acl_file \"F\". (F:4)",
+            "Invalid ACL topic \"a/#/b\" in acl_file \"F\". (F:5)",
+            "Empty topic in acl_file \"F\". (F:6)",
+            "Invalid line in acl_file \"F\": user\tx. (F:7)",
+            "Invalid line in acl_file \"F\": topic\ta. (F:9)",
+            "Invalid line in acl_file \"F\": #. (F:10)",
+            "Invalid line in acl_file \"F\": TOPIC. (F:11)",
+        ];
+        assert_eq!(errors, expected);
+        assert_eq!(Acl::parse(&"x\n".repeat(1000), "F").unwrap_err().len(), REPORTS_MAX);
+        let long = Acl::parse(&"x".repeat(100_000), "F").unwrap_err()[0].to_string();
+        assert!(long.len() < 300, "{}", long.len());
+    }
+
+    #[test]
+    fn patterns_without_names_are_warned_of() {
+        let text = "pattern read a/+\r\npattern a/%u\npattern deny x%c/b\n";
+        let (acl, warnings) = Acl::parse(text, "F").unwrap();
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let expected = [
+            "ACL pattern 'a/+' does not contain '%c' or '%u'. (F:1)",
+            "ACL pattern 'x%c/b' does not contain '%c' or '%u' as a whole level. (F:3)",
+        ];
+        assert_eq!(warnings, expected);
+        assert_eq!(
+            acl.rules().map(Rule::text).collect::<Vec<_>>(),
+            ["pattern deny x%c/b", "pattern read a/+", "pattern a/%u"]
+        );
+    }
+
+    #[test]
+    fn explanations_name_the_deciding_rule_and_those_before_it() {
+        let acl = acl(
+            "user u\ntopic deny a/b\ntopic read a/#\ntopic write b/+\npattern write a/%c/x\npattern write #\n",
+        );
+        let text = acl.explain(who("u", "i"), Access::Write, "a/j/x").to_string();
+        let expected = "user 'u' (client id 'i'), write 'a/j/x'\n\
+            allowed: acl:6 `pattern write #`\n\
+            \x20 skipped acl:2 `topic deny a/b`: does not match the topic\n\
+            \x20 skipped acl:3 `topic read a/#`: matches, but gives read only\n\
+            \x20 skipped acl:4 `topic write b/+`: does not match the topic\n\
+            \x20 skipped acl:5 `pattern write a/%c/x`: matches the topic for another user or client id\n";
+        assert_eq!(text, expected);
+        let text = acl.explain(who("u", "i"), Access::Read, "a/b").to_string();
+        assert!(text.ends_with("denied: acl:2 `topic deny a/b`\n"), "{text}");
+        let text = acl.explain(who("nobody", "i"), Access::Read, "b").to_string();
+        assert!(text.contains("denied: no rule allows it\n  user 'nobody' has no `user` line"), "{text}");
+        let text = acl.explain(who(None, "#"), Access::Read, "b").to_string();
+        assert!(
+            text.starts_with("anonymous client (client id '#'), read 'b'\ndenied: the client id holds"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn loading_tells_where_a_file_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("acl");
+        let load = || Acl::load(&path).map_err(|errors| errors[0].to_string());
+        assert!(load().unwrap_err().starts_with("Unable to open acl_file \""));
+        std::fs::write(&path, b"# \xfc\ntopic read a\n").unwrap();
+        assert_eq!(load().unwrap().0.rules().count(), 1);
+        std::fs::write(&path, b"topic read a\ntopic \xfc\n").unwrap();
+        assert!(load().unwrap_err().ends_with("acl:2)"));
+    }
+
+    /// The grammar's meaning once more, the long way: each list is walked as the original does, denies first, with
+    /// names written into the pattern.
+    fn model(lines: &[(Option<&str>, bool, &str, &str)], who: &Who<'_>, access: Access, topic: &str) -> bool {
+        let bad = |name: &str| name.contains(['+', '#']);
+        for patterns in [false, true] {
+            if patterns
+                && lines.iter().any(|line| line.1)
+                && (who.username.is_some_and(bad) || bad(who.client_id))
+            {
+                return false;
+            }
+            let list = lines
+                .iter()
+                .filter(|(user, pattern, ..)| *pattern == patterns && (patterns || *user == who.username));
+            let (denies, allows): (Vec<_>, Vec<_>) = list.partition(|(_, _, grant, _)| *grant == "deny");
+            for (_, _, grant, filter) in denies.into_iter().chain(allows) {
+                if patterns && filter.contains("%u") && who.username.is_none_or(str::is_empty) {
+                    continue;
+                }
+                let filter = match patterns {
+                    true => {
+                        filter.replace("%c", who.client_id).replace("%u", who.username.unwrap_or_default())
+                    }
+                    false => (*filter).to_owned(),
+                };
+                if topic::matches(&filter, topic) && (grant == "deny" || grant.contains(access.word())) {
+                    return grant != "deny";
+                }
+            }
+        }
+        false
+    }
+
+    fn filters(patterns: bool) -> impl Strategy<Value = String> {
+        let levels: &[&str] =
+            if patterns { &["a", "b", "+", "", "%c", "%u"] } else { &["a", "b", "+", "", "$x"] };
+        let level = proptest::sample::select(levels.to_vec());
+        (proptest::collection::vec(level, 1..4), any::<bool>()).prop_map(|(levels, multi)| {
+            let filter = levels.join("/");
+            if multi || filter.is_empty() { format!("{filter}/#") } else { filter }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn agrees_with_the_model(
+            lines in proptest::collection::vec(
+                (
+                    proptest::option::of(proptest::sample::select(vec!["a", "b"])),
+                    proptest::sample::select(vec!["read", "write", "readwrite", "deny"]),
+                    proptest::option::of(filters(true)),
+                    filters(false),
+                ),
+                0..8,
+            ),
+            name in proptest::option::of(proptest::sample::select(vec!["a", "b", "c", "", "+", "a/#"])),
+            client_id in proptest::sample::select(vec!["a", "b", "id", "#"]),
+            topic in "[abx$]{0,1}(/(a|b|id|)){0,3}",
+        ) {
+            // Anonymous rules can only stand first.
+            let mut lines: Vec<_> = lines
+                .iter()
+                .map(|(user, grant, pattern, filter)| match pattern {
+                    Some(pattern) => (*user, true, *grant, pattern.as_str()),
+                    None => (*user, false, *grant, filter.as_str()),
+                })
+                .collect();
+            lines.sort_by_key(|(user, ..)| user.is_some());
+            let text: String = lines
+                .iter()
+                .map(|(user, pattern, grant, filter)| {
+                    let user = user.map_or(String::new(), |user| format!("user {user}\n"));
+                    format!("{user}{} {grant} {filter}\n", if *pattern { "pattern" } else { "topic" })
+                })
+                .collect();
+            let acl = acl(&text);
+            let who = who(name, client_id);
+            for access in [Access::Read, Access::Write] {
+                let decision = acl.check(&who, access, &topic);
+                prop_assert_eq!(
+                    decision.allowed,
+                    !topic.is_empty() && model(&lines, &who, access, &topic),
+                    "{}\n{:?} {:?} {:?}: {}", text, who, access, topic, decision
+                );
+                drop(acl.explain(who, access, &topic).to_string());
+            }
+        }
+
+        #[test]
+        fn parsing_never_panics(text in "((user|topic|pattern|read|deny|#|%u|%c|[ /+a-z\t\r\né$]){0,3}\n?){0,20}") {
+            drop(Acl::parse(&text, "F"));
+        }
+    }
+}

@@ -222,3 +222,183 @@ fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.rsplit_once(" (os error ").map_or(text.clone(), |(words, _)| words.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::path::PathBuf;
+
+    #[derive(Default)]
+    struct Script {
+        typed: VecDeque<&'static str>,
+        out: String,
+        err: String,
+        reserved: bool,
+    }
+
+    impl Terminal for Script {
+        fn prompt_hidden(&mut self, prompt: &str) -> io::Result<String> {
+            self.err.push_str(prompt);
+            self.typed.pop_front().map(str::to_owned).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        }
+
+        fn print(&mut self, text: &str) -> io::Result<()> {
+            self.out.push_str(text);
+            Ok(())
+        }
+
+        fn eprint(&mut self, text: &str) -> io::Result<()> {
+            self.err.push_str(text);
+            Ok(())
+        }
+
+        fn reserve_stdout(&mut self) {
+            self.reserved = true;
+        }
+    }
+
+    /// Exit code, standard output and standard error (with the prompts).
+    fn passwd(args: &[&str], typed: &[&'static str]) -> (i32, String, String) {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        let mut script = Script { typed: typed.iter().copied().collect(), ..Script::default() };
+        let code = run(&args, &mut script);
+        (code, script.out, script.err)
+    }
+
+    fn scratch() -> (tempfile::TempDir, PathBuf, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pw");
+        let name = path.to_str().unwrap().to_owned();
+        (dir, path, name)
+    }
+
+    #[test]
+    fn a_session_as_in_the_lab() {
+        let (_dir, path, file) = scratch();
+        let (code, out, err) = passwd(&["-c", &file, "user1"], &["iotlab", "iotlab"]);
+        assert_eq!((code, &*out), (0, "Adding password for user user1\n"), "{err}");
+        assert_eq!(err, "Password: Reenter password: ");
+        assert_eq!(passwd(&[&file, "user2"], &["a", "a"]).1, "Adding password for user user2\n");
+        assert_eq!(passwd(&["-b", &file, "user2", "iotlab"], &[]).1, "Updating password for user user2\n");
+        let users = PasswordFile::load(&path).unwrap();
+        assert!(users.verify("user1", b"iotlab") && users.verify("user2", b"iotlab") && users.len() == 2);
+        assert_eq!(passwd(&["-D", &file, "user1"], &[]), (0, String::new(), String::new()));
+        let (code, _, err) = passwd(&["-D", &file, "user1"], &[]);
+        assert_eq!((code, &*err), (1, "Warning: User user1 not found in password file.\n"));
+        assert!(!PasswordFile::load(&path).unwrap().contains("user1"));
+    }
+
+    #[test]
+    fn typing_errors_change_nothing() {
+        let (_dir, path, file) = scratch();
+        let (code, _, err) = passwd(&["-c", &file, "u"], &["a", "b"]);
+        assert_eq!((code, &*err), (2, "Password: Reenter password: Error: Passwords do not match.\n"));
+        let (code, _, err) = passwd(&["-c", &file, "u"], &[""]);
+        assert_eq!((code, &*err), (1, "Password: Error: Empty password.\n"));
+        assert_eq!(passwd(&["-c", &file, "u"], &[]).0, 1);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn each_option_chooses_its_format() {
+        let (_dir, path, file) = scratch();
+        let table: [(&[&str], &str, usize); 7] = [
+            (&[], "$7$1000$", 16),
+            (&["-H", "sha512-pbkdf2", "-I", "7"], "$7$7$", 16),
+            (&["--format", "2.0"], "$7$101$", 16),
+            (&["--format", "2.1"], "$7$1000$", 88),
+            (&["--format", "2.1", "-I", "3"], "$7$3$", 88),
+            (&["-H", "sha512"], "$6$", 16),
+            (&["-H", "argon2id"], "$argon2id$v=19$m=47104,t=1,p=1$", 86),
+        ];
+        for (options, start, salt_chars) in table {
+            let args = [options, &["-c", "-b", &file, "u", "p"]].concat();
+            assert_eq!(passwd(&args, &[]).0, 0, "{args:?}");
+            let text = std::fs::read_to_string(&path).unwrap();
+            let rest = text.strip_prefix("u:").and_then(|hash| hash.strip_prefix(start));
+            assert_eq!(rest.and_then(|rest| rest.find('$')), Some(salt_chars), "{args:?}: {text}");
+            assert!(PasswordFile::load(&path).unwrap().verify("u", b"p"));
+        }
+    }
+
+    #[test]
+    fn a_plain_file_is_hashed_and_what_a_broker_refuses_is_told() {
+        let (_dir, path, file) = scratch();
+        std::fs::write(&path, "# lab\na:one\nb:two\n").unwrap();
+        assert_eq!(passwd(&["-U", &file], &[]), (0, String::new(), String::new()));
+        let users = PasswordFile::load(&path).unwrap();
+        assert!(users.verify("a", b"one") && users.verify("b", b"two"));
+        std::fs::write(&path, "a:one\nb:two\n").unwrap();
+        let (code, _, err) = passwd(&["-b", &file, "a", "x"], &[]);
+        assert_eq!(code, 0);
+        assert!(err.starts_with("Warning: Unable to decode line in password file: "), "{err}");
+        assert!(err.contains("pw:2: user 'b'"), "{err}");
+        std::fs::write(&path, "a:one\nnonsense\n").unwrap();
+        let (code, _, err) = passwd(&["-b", &file, "a", "x"], &[]);
+        assert_eq!((code, &*err), (1, "Error: Corrupt password file at line 2.\n"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a:one\nnonsense\n");
+    }
+
+    #[test]
+    fn a_dash_prints_the_line() {
+        let args = ["-c", "-", "u"].map(OsString::from);
+        let mut script = Script { typed: ["p", "p"].into(), ..Script::default() };
+        assert_eq!(run(&args, &mut script), 0);
+        assert!(script.reserved, "prompts keep away");
+        assert!(PasswordFile::parse(&script.out, "stdout").unwrap().verify("u", b"p"), "{}", script.out);
+    }
+
+    #[test]
+    fn wrong_command_lines_are_explained() {
+        let table: [(&[&str], &str); 22] = [
+            (&["-c", "-D", "f", "u"], "Error: -c and -D cannot be used together.\n"),
+            (&["-c", "-U", "f"], "Error: -c and -U cannot be used together.\n"),
+            (&["-D", "-U", "f"], "Error: -D and -U cannot be used together.\n"),
+            (&["-b", "-D", "f", "u"], "Error: -b and -D cannot be used together.\n"),
+            (&["-c", "f"], "Error: -c argument given but password file or username missing.\n"),
+            (
+                &["-c", "-b", "f", "u"],
+                "Error: -c argument given but password file, username, or password missing.\n",
+            ),
+            (&["-D", "f"], "Error: -D argument given but password file or username missing.\n"),
+            (&["-U"], "Error: -U argument given but password file missing.\n"),
+            (&["-U", "f", "g"], "Error: -U argument given but password file missing.\n"),
+            (&["-H"], "Error: -H argument given but not enough other arguments.\n"),
+            (&["-H", "md5", "f", "u"], "Error: Unknown hash type 'md5'\n"),
+            (&["-I"], "Error: -I argument given but not enough other arguments.\n"),
+            (&["-I", "0", "f", "u"], "Error: Number of iterations must be > 0.\n"),
+            (&["-I", "-3", "f", "u"], "Error: Number of iterations must be > 0.\n"),
+            (&["-I", "10000001", "f", "u"], "Error: Number of iterations must be at most 10000000.\n"),
+            (&["--format", "1.6", "f", "u"], "Error: Unknown format '1.6' (known: portable, 2.0, 2.1).\n"),
+            (
+                &["-H", "argon2id", "--format", "2.0", "f", "u"],
+                "Error: Mosquitto 2.0 cannot read argon2id hashes.\n",
+            ),
+            (&["-x"], "Error: Unknown option '-x'.\n"),
+            (&["-c", "-b", "f", "a:b", "p"], "Error: Username must not contain the ':' character.\n"),
+            (&["-c", "-b", "f", "a\tb", "p"], "Error: Username must not contain control characters.\n"),
+            (
+                &["-b", "/nonexistent/pw", "u", "p"],
+                "Error: Unable to open password file /nonexistent/pw. No such file or directory.\n",
+            ),
+            (
+                &["-c", "-b", "/nonexistent/pw", "u", "p"],
+                "Error: Unable to open file /nonexistent/pw for writing. No such file or directory.\n",
+            ),
+        ];
+        for (args, text) in table {
+            let (code, out, err) = passwd(args, &[]);
+            assert_eq!((code, &*out, &*err), (1, "", text), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn usage_help_and_version() {
+        for (args, code) in [(&[] as &[&str], 1), (&["f"], 1), (&["f", "u", "p"], 1), (&["--help"], 0)] {
+            assert_eq!(passwd(args, &[]), (code, USAGE.to_owned(), String::new()), "{args:?}");
+        }
+        let (code, out, _) = passwd(&["--version"], &[]);
+        assert!(code == 0 && out.contains(env!("CARGO_PKG_VERSION")), "{out}");
+    }
+}

@@ -216,3 +216,113 @@ fn usual_algorithm(entries: &[(Arc<str>, Hash)]) -> HashAlgorithm {
     let usual = counts.into_iter().max_by_key(|(algorithm, count)| (*count, *algorithm));
     usual.map_or(Format::default().algorithm(None), |(algorithm, _)| algorithm)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HASH: &str = "$7$101$D9nJggqKYFc144CS$iM+9U9hY/0RVmmq1Id/ad3AJjBwZCG8WoICSO310x3oz4B5r6Vw8c41n9f2kRVF7A32C19ZbWF4AhJ5BJqXmHA==";
+
+    fn parse(text: &str) -> Result<PasswordFile, Vec<String>> {
+        PasswordFile::parse(text, "pw").map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn takes_comments_blank_lines_and_crlf() {
+        let text =
+            format!("# made by hand\r\n\r\n  \t\nuser1:{HASH}\r\n user2 : {HASH}\n#user3:x\nuser4:{HASH}");
+        let file = parse(&text).unwrap();
+        let names: Vec<&str> = file.entries().map(|(name, _)| name).collect();
+        assert_eq!(names, ["user1", "user2", "user4"]);
+        assert!(names.iter().all(|name| file.verify(name, b"iotlab")));
+        assert!(!file.verify("user1", b"iotlabb"));
+    }
+
+    #[test]
+    fn refuses_malformed_files_with_place_and_reason() {
+        let table = [
+            ("user1".to_owned(), "pw:1: no ':' between user and hash"),
+            ("  # indented".to_owned(), "pw:1: no ':' between user and hash"),
+            (format!("\n:{HASH}"), "Empty username in password file: pw:2"),
+            (format!("  :{HASH}"), "Empty username in password file: pw:1"),
+            ("user1:".to_owned(), "pw:1: user 'user1': this is not a password hash"),
+            ("#\nuser1:iotlab".to_owned(), "Unable to decode line in password file: pw:2: user 'user1'"),
+            (format!("a:{HASH}\nb:{HASH}\na:{HASH}"), "Duplicate user 'a' in password file: pw:3"),
+            (format!("a:{HASH}:x"), "pw:1: user 'a': the hash is not Base64"),
+            (
+                format!("{}:{HASH}", "x".repeat(FIELD_BYTES_MAX + 1)),
+                "Username too long in password file: pw:1",
+            ),
+        ];
+        for (text, expected) in table {
+            let errors = parse(&text).map(|_| ()).expect_err(&text);
+            assert!(errors.len() == 1 && errors[0].contains(expected), "{errors:?} for {expected}");
+        }
+        assert_eq!(parse("a\nb\nc:x\n").map(|_| ()).unwrap_err().len(), 3);
+        assert_eq!(parse(&"a\n".repeat(10_000)).map(|_| ()).unwrap_err().len(), ERRORS_MAX);
+    }
+
+    #[test]
+    fn an_empty_file_lets_nobody_in() {
+        for text in ["", "\n", "# nothing\n"] {
+            let file = parse(text).unwrap();
+            assert!(file.is_empty() && !file.verify("", b"") && !file.verify("user1", b""), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_decoy_costs_what_most_users_cost() {
+        let dear = HASH.replace("$101$", "$900$");
+        let usual = |text: &str| parse(text).unwrap().decoy.algorithm();
+        let of = |iterations| HashAlgorithm::Pbkdf2 { iterations };
+        assert_eq!(usual(&format!("a:{HASH}\nb:{dear}\nc:{HASH}")), of(101));
+        assert_eq!(usual(&format!("a:{HASH}\nb:{dear}")), of(900));
+        assert_eq!(usual(""), of(1000));
+    }
+
+    #[test]
+    fn loading_bounds_the_size_and_decodes_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pw");
+        let load = || PasswordFile::load(&path).map_err(|errors| errors[0].to_string());
+        assert!(load().unwrap_err().starts_with("Unable to open pwfile \""));
+        std::fs::write(&path, format!("# Gr\u{f6}\n# \u{1}\nü:{HASH}\n")).unwrap();
+        assert!(load().unwrap().verify("ü", b"iotlab"));
+        std::fs::write(&path, [b"# Latin-1: \xfc\n", format!("a:{HASH}").as_bytes()].concat()).unwrap();
+        assert!(load().unwrap().contains("a"));
+        std::fs::write(&path, b"#\na\xfc:x\n").unwrap();
+        assert!(load().unwrap_err().ends_with("pw:2: not UTF-8"));
+        std::fs::File::create(&path).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
+        assert!(load().unwrap_err().contains("larger than"), "a sparse file beyond the bound");
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in "[a-z:$#67+=/, \r\n\t%é0-9]{0,200}", start in 0usize..4) {
+            let start = ["", "$7$101$", "u:$7$", "u:$argon2id$v=19$m=64,t=1,p=1$"][start];
+            let text = format!("{start}{text}");
+            drop(parse(&text));
+            drop(text.parse::<Hash>());
+            drop(Document::parse(&text));
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(names in proptest::collection::vec("[^\\p{C}:]{1,12}", 0..12)) {
+            let mut document = Document::parse("# kept\n").unwrap();
+            let hash: Hash = HASH.parse().unwrap();
+            let mut expected: Vec<&str> = Vec::new();
+            for name in names.iter().filter(|name| check_username(name).is_ok()) {
+                let change = document.set(name, &hash);
+                prop_assert_eq!(change == Change::Added, !expected.contains(&name.as_str()));
+                if change == Change::Added {
+                    expected.push(name);
+                }
+            }
+            let file = parse(&document.to_string()).unwrap();
+            let read: Vec<&str> = file.entries().map(|(name, _)| name).collect();
+            prop_assert_eq!(read, expected);
+            prop_assert!(file.entries().all(|(_, stored)| *stored == hash));
+        }
+    }
+}

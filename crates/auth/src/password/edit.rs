@@ -266,3 +266,109 @@ fn back_up(target: &Path) -> io::Result<tempfile::NamedTempFile> {
 fn directory_of(file: &Path) -> &Path {
     file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::password::{Format, os_random};
+
+    const HASH: &str = "$6$tdLGNMZ0kys5jit/$LSQoCV281po+tcw2IDUwZheW12JZiPsSXbzQLK36rVZchTENxdM/Ya4VBTNaMpEDeJ+QOBiKn6giG7fezq0C5w==";
+
+    fn hash() -> Hash {
+        HASH.parse().unwrap()
+    }
+
+    #[test]
+    fn other_lines_stay_as_they_are() {
+        let text = "# users\r\n\r\na:plain\r\n  b : x\na:again\n#a:comment\nc:y";
+        let mut document = Document::parse(text).unwrap();
+        assert_eq!(document.to_string(), format!("{text}\n"));
+        assert_eq!(document.set("a", &hash()), Change::Updated);
+        assert_eq!(document.set("d", &hash()), Change::Added);
+        let expected = format!("# users\r\n\r\na:{HASH}\n  b : x\n#a:comment\nc:y\nd:{HASH}\n");
+        assert_eq!(document.to_string(), expected);
+        assert!(document.remove("b") && !document.remove("b"));
+        assert_eq!(document.to_string(), expected.replace("  b : x\n", ""));
+    }
+
+    #[test]
+    fn corrupt_lines_are_named() {
+        for (text, line) in [("a:x\nb\n", 2), (":x", 1), ("a:x\n\n a: \n", 3), (" #c", 1)] {
+            assert_eq!(Document::parse(text), Err(CorruptLine(line)), "{text:?}");
+        }
+        assert_eq!(CorruptLine(2).to_string(), "Corrupt password file at line 2.");
+    }
+
+    #[test]
+    fn plain_passwords_are_hashed_once() {
+        let mut document = Document::parse(&format!("# x:y\na:iot lab:x \nb:{HASH}\n")).unwrap();
+        let mut hash = |password: &str| Hash::create(password.as_bytes(), Format::V2_0, None, &mut os_random);
+        assert_eq!(document.hash_plain(&mut hash), Ok(1));
+        assert_eq!(document.hash_plain(&mut hash), Ok(0));
+        let file = crate::password::PasswordFile::parse(&document.to_string(), "pw").unwrap();
+        assert!(file.verify("a", b"iot lab:x") && file.verify("b", b"iotlab"));
+        assert!(document.to_string().starts_with("# x:y\n"));
+    }
+
+    #[test]
+    fn names_that_would_not_be_read_back_are_refused() {
+        let long = "x".repeat(FIELD_BYTES_MAX + 1);
+        let table = [
+            ("", UsernameError::Blank),
+            (" a", UsernameError::Blank),
+            ("a\u{a0}:b", UsernameError::Colon),
+            ("a\nb", UsernameError::Control),
+            ("#a", UsernameError::Comment),
+            (&long, UsernameError::TooLong),
+        ];
+        for (name, error) in table {
+            assert_eq!(check_username(name), Err(error), "{name:?}");
+        }
+        assert_eq!(check_username("Jörg von #1"), Ok(()));
+        assert_eq!(check_username(&"x".repeat(FIELD_BYTES_MAX)), Ok(()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn saving_keeps_the_mode_and_leaves_nothing_behind() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("pw"), dir.path().join("link"));
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        let mut document = Document::default();
+        document.set("a", &hash());
+        document.save(&path).unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&path, &link).unwrap();
+        let inode = fs::metadata(&path).unwrap().ino();
+        document.set("b", &hash());
+        document.save(&link).unwrap();
+        assert_eq!(mode(), 0o640);
+        assert_ne!(fs::metadata(&path).unwrap().ino(), inode, "replaced, not overwritten");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&path).unwrap(), document.to_string());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn overwriting_in_place_shortens_the_file_and_removes_the_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pw");
+        fs::write(&path, "old and long\n").unwrap();
+        overwrite(&path, b"new\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new\n");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let copy = back_up(&path).unwrap();
+        let name = copy.path().file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(name.starts_with("pw.backup.") && name.len() == "pw.backup.XXXXXX".len(), "{name}");
+        assert_eq!(fs::read_to_string(copy.path()).unwrap(), "new\n");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Document::default().save(&dir.path().join("no/pw")).unwrap_err();
+        assert!(matches!(error, SaveError::Write(_)), "{error}");
+    }
+}

@@ -313,3 +313,138 @@ fn parse_argon2_parameters(version: u32, text: &str) -> Option<HashAlgorithm> {
 fn parse_decimal(text: &str) -> Option<u32> {
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by Debian's `mosquitto_passwd` 2.0.11 (the first three), by Python's `hashlib` in the form of 2.1,
+    /// and by the reference implementation of Argon2.
+    const VECTORS: [(&str, &str); 7] = [
+        (
+            "iotlab",
+            "$7$101$D9nJggqKYFc144CS$iM+9U9hY/0RVmmq1Id/ad3AJjBwZCG8WoICSO310x3oz4B5r6Vw8c41n9f2kRVF7A32C19ZbWF4AhJ5BJqXmHA==",
+        ),
+        (
+            "iotlab",
+            "$6$tdLGNMZ0kys5jit/$LSQoCV281po+tcw2IDUwZheW12JZiPsSXbzQLK36rVZchTENxdM/Ya4VBTNaMpEDeJ+QOBiKn6giG7fezq0C5w==",
+        ),
+        (
+            "größe",
+            "$7$7$6l+V77cTkkjDFcXp$JgmKfMngCew+uaUcYfMUOiYJ8dtqfcFoG517EEimusKUdDdXlI0hKL2P432DvGn6lI+q+650zlZhhdl0pzsOYg==",
+        ),
+        (
+            "iotlab",
+            "$7$1000$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==$987B3qKXeUwPUDRcmFyCewoWpT3xiGAHg+Ehym1QN2stmUfgFagHCJonUTw/id7SxH9wCk5O/4SuU2twgIBBHg==",
+        ),
+        (
+            "iotlab",
+            "$argon2id$v=19$m=47104,t=1,p=1$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw$iHT1RNoJjPEVrCsPUMdxq5noSvPuwZzOJySHPtf+OEv2dKSCkR4Z9UZppVBBQqKYAdjrhsy1ibekvyIzjSBkxQ",
+        ),
+        (
+            "iotlab",
+            "$argon2id$v=19$m=1024,t=2,p=4$AAECAwQFBgcICQoLDA0ODw$Xa3/KVxgZeA2Dco6uDOwjxKqHjQibQqDWw2tKU2/DCo",
+        ),
+        (
+            "iotlab",
+            "$argon2id$v=16$m=64,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$/0/Y0zAIcoOw5tKnh4RtQxFPx4/orH5YHZlm9oJeNfQ",
+        ),
+    ];
+
+    #[test]
+    fn reads_what_others_wrote() {
+        for (password, text) in VECTORS {
+            let hash: Hash = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert!(hash.verify(password.as_bytes()), "{text}");
+            assert!(!hash.verify(b"iotlaB"), "{text}");
+            assert!(!hash.verify(b""), "{text}");
+            assert_eq!(hash.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn writes_each_format_as_it_should_look() {
+        let expected = [
+            (Format::Portable, None, "$7$1000$", 16),
+            (Format::V2_0, None, "$7$101$", 16),
+            (Format::V2_1, None, "$7$1000$", 88),
+            (Format::V2_0, Some(5), "$7$5$", 16),
+            (Format::Sha512, None, "$6$", 16),
+            (Format::Argon2id, None, "$argon2id$v=19$m=47104,t=1,p=1$", 86),
+        ];
+        for (format, iterations, start, salt_chars) in expected {
+            let hash = Hash::create(b"geheim", format, iterations, &mut os_random).unwrap();
+            let text = hash.to_string();
+            let rest = text.strip_prefix(start).unwrap_or_else(|| panic!("{format:?}: {text}"));
+            assert_eq!(rest.find('$'), Some(salt_chars), "{format:?}: {text}");
+            let again: Hash = text.parse().unwrap();
+            assert_eq!(again, hash);
+            assert!(again.verify(b"geheim") && !again.verify(b"Geheim"), "{format:?}");
+            assert_ne!(Hash::create(b"geheim", format, iterations, &mut os_random).unwrap(), hash);
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_check() {
+        let salt = "AAECAwQFBgcICQoL"; // 12 bytes
+        let digest = "A".repeat(86) + "==";
+        let short = "A".repeat(84);
+        let table = [
+            (String::new(), HashError::NotAHash),
+            ("iotlab".into(), HashError::NotAHash),
+            ("$".into(), HashError::NotAHash),
+            ("$7$".into(), HashError::NotAHash),
+            ("$7$101".into(), HashError::NotAHash),
+            (format!("$7$101${salt}"), HashError::NotAHash),
+            (format!("$5${salt}${digest}"), HashError::UnknownFormat),
+            (format!("$argon2i$v=19$m=64,t=2,p=1${salt}${digest}"), HashError::UnknownFormat),
+            (format!("$7$0${salt}${digest}"), HashError::Iterations),
+            (format!("$7$-1${salt}${digest}"), HashError::Iterations),
+            (format!("$7$+5${salt}${digest}"), HashError::Iterations),
+            (format!("$7$10000001${salt}${digest}"), HashError::Iterations),
+            (format!("$7$4294967297${salt}${digest}"), HashError::Iterations),
+            (format!("$7$${salt}${digest}"), HashError::Iterations),
+            (format!("$7$101$${digest}"), HashError::Salt),
+            (format!("$7$101$AAAA${digest}"), HashError::Salt),
+            (format!("$7$101$!AECAwQFBgcICQoL${digest}"), HashError::Salt),
+            (format!("$7$101${salt}$"), HashError::Digest),
+            (format!("$7$101${salt}${short}"), HashError::Digest),
+            (format!("$7$101${salt}${digest}$"), HashError::Digest),
+            (format!("$6${salt}${digest}:x"), HashError::Digest),
+            (format!("$argon2id$v=18$m=64,t=2,p=1${salt}${short}"), HashError::Parameters),
+            (format!("$argon2id$v=19$m=1048577,t=1,p=1${salt}${short}"), HashError::Parameters),
+            (format!("$argon2id$v=19$m=64,t=65,p=1${salt}${short}"), HashError::Parameters),
+            (format!("$argon2id$v=19$m=64,t=1,p=65${salt}${short}"), HashError::Parameters),
+            (format!("$argon2id$v=19$m=8,t=1,p=2${salt}${short}"), HashError::Parameters),
+            (format!("$argon2id$v=19$t=1,m=64,p=1${salt}${short}"), HashError::Parameters),
+            (format!("$argon2id$v=19$m=64,t=1,p=1,x=1${salt}${short}"), HashError::Parameters),
+            (format!("$argon2id$v=19$m=64,t=1,p=1$AAAA${short}"), HashError::Salt),
+            (format!("$argon2id$v=19$m=64,t=1,p=1${salt}$AAAA"), HashError::Digest),
+            (format!("$argon2id$v=19$m=64,t=1,p=1${salt}"), HashError::NotAHash),
+        ];
+        for (text, error) in table {
+            assert_eq!(text.parse::<Hash>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_hold_when_hashing() {
+        let create = |length: usize, iterations| {
+            Hash::create(&vec![b'x'; length], Format::V2_0, iterations, &mut os_random).map(|_| ())
+        };
+        assert_eq!(create(FIELD_BYTES_MAX, Some(1)), Ok(()));
+        assert_eq!(create(FIELD_BYTES_MAX + 1, Some(1)), Err(HashError::PasswordTooLong));
+        assert_eq!(create(1, Some(0)), Err(HashError::Iterations));
+        assert_eq!(create(1, Some(ITERATIONS_MAX + 1)), Err(HashError::Iterations));
+        let mut broken = |_: &mut [u8]| Err(io::ErrorKind::Unsupported.into());
+        let made = Hash::create(b"x", Format::V2_0, None, &mut broken);
+        assert_eq!(made, Err(HashError::Random(io::ErrorKind::Unsupported)));
+    }
+
+    #[test]
+    fn debug_output_hides_the_digest() {
+        let (_, text) = VECTORS[0];
+        let shown = format!("{:?}", text.parse::<Hash>().unwrap());
+        assert!(shown.contains("101") && !shown.contains("iM+9"), "{shown}");
+    }
+}
