@@ -39,7 +39,7 @@ pub enum PacketType {
 /// Cuts the first packet off `buf`; the next one begins at [`Frame::len`]. `None`: not all of it is there yet.
 ///
 /// `limit` counts header and body, in bytes. What the header alone can tell fails as soon as the header is there:
-/// type 0, reserved flags, QoS 3, DUP with QoS 0, a remaining length of more than four bytes, and a packet above
+/// type 0, reserved flags, `QoS` 3, DUP with `QoS` 0, a remaining length of more than four bytes, and a packet above
 /// the limit.
 ///
 /// A remaining length spelt with more bytes than needed (`80 00`) is accepted, as is every other variable byte
@@ -221,7 +221,7 @@ mod tests {
                 0 => false,
                 3 => first & 6 != 6 && (first & 8 == 0 || first & 6 != 0),
                 6 | 8 | 10 => first & 7 == 2,
-                _ => first & 15 == 0,
+                _ => first << 4 == 0,
             };
             assert_eq!(decode_frame(&[first], LIMIT).is_ok(), allowed, "{first:02x}");
         }

@@ -90,7 +90,7 @@ pub struct Publish<'a> {
     pub retain: bool,
     /// Empty only where a topic alias stands for it.
     pub topic: &'a str,
-    /// Present exactly where QoS > 0.
+    /// Present exactly where `qos` is above 0.
     pub packet_id: Option<NonZeroU16>,
     pub properties: PublishProperties<'a>,
     /// The property block as it came, without its length, for [`PublishProperties::read`]. Empty in 3.x and where

@@ -272,7 +272,7 @@ impl fmt::Debug for SubscriptionIds<'_> {
     }
 }
 
-impl<'a> IntoIterator for UserProperties<'a> {
+impl<'a> IntoIterator for &UserProperties<'a> {
     type Item = (&'a str, &'a str);
     type IntoIter = UserPropertiesIter<'a>;
 
@@ -281,7 +281,7 @@ impl<'a> IntoIterator for UserProperties<'a> {
     }
 }
 
-impl<'a> IntoIterator for SubscriptionIds<'a> {
+impl<'a> IntoIterator for &SubscriptionIds<'a> {
     type Item = u32;
     type IntoIter = SubscriptionIdsIter<'a>;
 

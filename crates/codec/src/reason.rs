@@ -8,6 +8,7 @@ macro_rules! reason_codes {
     ($($name:ident = $value:literal, $text:literal, [$($kind:ident)*];)*) => {
         /// Why something succeeded or failed. `as u8` gives the byte on the wire.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[expect(clippy::doc_markdown, reason = "the specification's words")]
         #[repr(u8)]
         pub enum ReasonCode {
             $(#[doc = $text] $name = $value,)*
@@ -188,7 +189,7 @@ mod tests {
             (PacketType::PubComp, 2),
             (PacketType::SubAck, 12),
             (PacketType::UnsubAck, 7),
-            (PacketType::Disconnect, 29),
+            (PacketType::Disconnect, 30),
             (PacketType::Auth, 3),
             (PacketType::Publish, 0),
         ];

@@ -3,7 +3,6 @@
 //! Both are compared byte by byte, without any normalisation. // [MQTT-4.7.3-4]
 
 use crate::Error;
-use core::str::Split;
 
 /// Levels that a topic name or filter may have; `a/b` has two. For a shared subscription the filter alone counts.
 pub const LEVELS_MAX: usize = 200;
@@ -85,15 +84,36 @@ pub fn parse_shared(filter: &str) -> Result<Option<(&str, &str)>, Error> {
 
 /// The levels of a name or filter, in their order; an empty one is a level too.
 #[inline]
-pub fn levels(topic: &str) -> Split<'_, char> {
-    topic.split('/')
+pub fn levels(topic: &str) -> Levels<'_> {
+    Levels(Some(topic))
+}
+
+/// See [`levels`].
+#[derive(Clone, Debug)]
+pub struct Levels<'a>(Option<&'a str>);
+
+impl<'a> Iterator for Levels<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.0?;
+        // Levels are short: a plain loop finds their end sooner than a search set up for long texts.
+        let Some(end) = rest.bytes().position(|b| b == b'/') else { return self.0.take() };
+        let (level, rest) = rest.split_at_checked(end)?;
+        self.0 = rest.get(1..);
+        Some(level)
+    }
 }
 
 /// Whether one of `wanted` is among the bytes.
 #[inline]
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without an early exit a chunk becomes a few vector instructions"
+)]
 pub(crate) fn has_any(bytes: &[u8], wanted: [u8; 3]) -> bool {
     let [a, b, c] = wanted;
-    // Without an early exit inside a chunk, a chunk becomes a few vector instructions.
     let is_in = |chunk: &[u8]| chunk.iter().fold(false, |hit, &x| hit | (x == a) | (x == b) | (x == c));
     let (chunks, rest) = bytes.as_chunks::<16>();
     chunks.iter().any(|chunk| is_in(chunk)) || is_in(rest)

@@ -226,8 +226,9 @@ impl Sink for Vec<u8> {
 
     #[inline]
     fn prefixed(&mut self, block: &impl Encode) -> Result<(), EncodeError> {
-        self.varint(varint_of(Count::of(block)?)?)?;
-        block.write(self)
+        let len = varint_of(Count::of(block)?)?;
+        self.varint(len)?;
+        if len == 0 { Ok(()) } else { block.write(self) }
     }
 }
 

@@ -33,7 +33,7 @@ impl SubscribeOptions {
     const NO_LOCAL: u8 = 0b0000_0100;
     const RETAIN_AS_PUBLISHED: u8 = 0b0000_1000;
 
-    /// The options with only a QoS, as 3.x has them.
+    /// The options with only a `QoS`, as 3.x has them.
     pub const fn qos(qos: Qos) -> Self {
         Self { qos, no_local: false, retain_as_published: false, retain_handling: RetainHandling::Always }
     }
@@ -270,7 +270,7 @@ impl Iterator for ReasonCodesIter<'_> {
 /// What the three lists have in common besides their methods.
 macro_rules! list {
     ($list:ident, $iter:ident, $item:ty) => {
-        impl<'a> IntoIterator for $list<'a> {
+        impl<'a> IntoIterator for &$list<'a> {
             type Item = $item;
             type IntoIter = $iter<'a>;
 

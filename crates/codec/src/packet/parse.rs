@@ -5,7 +5,8 @@ use super::{
     Topics, UnsubAck, Unsubscribe, Version, Will,
 };
 use crate::{
-    DisconnectProperties, Error, Frame, PacketType, PublishProperties, ReasonCode,
+    AckProperties, AuthProperties, DisconnectProperties, Error, Frame, PacketType, PublishProperties,
+    ReasonCode,
     property::{Block, UnsubscribeProperties, read_prefixed},
     topic::{has_any, validate_name},
     wire::Reader,
@@ -210,7 +211,7 @@ impl<'a> Ack<'a> {
         }
         let mut body = Reader::new(frame.body);
         let packet_id = body.packet_id()?;
-        let mut ack = Self { packet_id, reason: ReasonCode::Success, properties: Default::default() };
+        let mut ack = Self { packet_id, reason: ReasonCode::Success, properties: AckProperties::default() };
         if version == Version::V5 && !body.is_empty() {
             ack.reason = reason_of(&mut body, frame.kind)?;
             if !body.is_empty() {
@@ -288,7 +289,7 @@ impl<'a> Auth<'a> {
         if version != Version::V5 {
             return Err(Error::Protocol("AUTH before MQTT 5"));
         }
-        let mut auth = Self { reason: ReasonCode::Success, properties: Default::default() };
+        let mut auth = Self { reason: ReasonCode::Success, properties: AuthProperties::default() };
         if !body.is_empty() {
             auth.reason = reason_of(&mut body, PacketType::Auth)?;
             auth.properties = read_prefixed(&mut body)?;

@@ -102,29 +102,29 @@ mod read {
         if slot.replace(value).is_some() { Err(Error::Protocol(name)) } else { Ok(()) }
     }
 
-    pub(super) fn long(slot: &mut Option<u32>, at: At<'_, '_>) -> Result<(), Error> {
+    pub(super) fn long(slot: &mut Option<u32>, at: &mut At<'_, '_>) -> Result<(), Error> {
         once(slot, at.reader.u32(at.name)?, at.name)
     }
 
-    pub(super) fn long_not_zero(slot: &mut Option<u32>, at: At<'_, '_>) -> Result<(), Error> {
+    pub(super) fn long_not_zero(slot: &mut Option<u32>, at: &mut At<'_, '_>) -> Result<(), Error> {
         match at.reader.u32(at.name)? {
             0 => Err(Error::Protocol(at.name)),
             value => once(slot, value, at.name),
         }
     }
 
-    pub(super) fn short(slot: &mut Option<u16>, at: At<'_, '_>) -> Result<(), Error> {
+    pub(super) fn short(slot: &mut Option<u16>, at: &mut At<'_, '_>) -> Result<(), Error> {
         once(slot, at.reader.u16(at.name)?, at.name)
     }
 
-    pub(super) fn short_not_zero(slot: &mut Option<u16>, at: At<'_, '_>) -> Result<(), Error> {
+    pub(super) fn short_not_zero(slot: &mut Option<u16>, at: &mut At<'_, '_>) -> Result<(), Error> {
         match at.reader.u16(at.name)? {
             0 => Err(Error::Protocol(at.name)),
             value => once(slot, value, at.name),
         }
     }
 
-    pub(super) fn alias(slot: &mut Option<u16>, at: At<'_, '_>) -> Result<(), Error> {
+    pub(super) fn alias(slot: &mut Option<u16>, at: &mut At<'_, '_>) -> Result<(), Error> {
         match at.reader.u16(at.name)? {
             // [MQTT-3.3.2-8]
             0 => Err(Error::TopicAliasInvalid),
@@ -132,25 +132,25 @@ mod read {
         }
     }
 
-    pub(super) fn bit(slot: &mut Option<u8>, at: At<'_, '_>) -> Result<(), Error> {
+    pub(super) fn bit(slot: &mut Option<u8>, at: &mut At<'_, '_>) -> Result<(), Error> {
         match at.reader.u8(at.name)? {
             value @ 0..=1 => once(slot, value, at.name),
             _ => Err(Error::Protocol(at.name)),
         }
     }
 
-    pub(super) fn flag(slot: &mut Option<bool>, at: At<'_, '_>) -> Result<(), Error> {
+    pub(super) fn flag(slot: &mut Option<bool>, at: &mut At<'_, '_>) -> Result<(), Error> {
         match at.reader.u8(at.name)? {
             value @ 0..=1 => once(slot, value == 1, at.name),
             _ => Err(Error::Protocol(at.name)),
         }
     }
 
-    pub(super) fn text<'a>(slot: &mut Option<&'a str>, at: At<'_, 'a>) -> Result<(), Error> {
+    pub(super) fn text<'a>(slot: &mut Option<&'a str>, at: &mut At<'_, 'a>) -> Result<(), Error> {
         once(slot, at.reader.string(at.name)?, at.name)
     }
 
-    pub(super) fn topic<'a>(slot: &mut Option<&'a str>, at: At<'_, 'a>) -> Result<(), Error> {
+    pub(super) fn topic<'a>(slot: &mut Option<&'a str>, at: &mut At<'_, 'a>) -> Result<(), Error> {
         let topic = at.reader.string(at.name)?;
         // [MQTT-3.3.2-14]
         if is_wildcard(topic) {
@@ -159,18 +159,18 @@ mod read {
         once(slot, topic, at.name)
     }
 
-    pub(super) fn binary<'a>(slot: &mut Option<&'a [u8]>, at: At<'_, 'a>) -> Result<(), Error> {
+    pub(super) fn binary<'a>(slot: &mut Option<&'a [u8]>, at: &mut At<'_, 'a>) -> Result<(), Error> {
         once(slot, at.reader.binary(at.name)?, at.name)
     }
 
-    pub(super) fn number(slot: &mut Option<u32>, at: At<'_, '_>) -> Result<(), Error> {
+    pub(super) fn number(slot: &mut Option<u32>, at: &mut At<'_, '_>) -> Result<(), Error> {
         match at.reader.varint(at.name)? {
             0 => Err(Error::Protocol(at.name)),
             value => once(slot, value, at.name),
         }
     }
 
-    pub(super) fn numbers<'a>(slot: &mut SubscriptionIds<'a>, at: At<'_, 'a>) -> Result<(), Error> {
+    pub(super) fn numbers<'a>(slot: &mut SubscriptionIds<'a>, at: &mut At<'_, 'a>) -> Result<(), Error> {
         if at.reader.varint(at.name)? == 0 {
             return Err(Error::Protocol(at.name));
         }
@@ -180,7 +180,7 @@ mod read {
         Ok(())
     }
 
-    pub(super) fn pairs<'a>(slot: &mut UserProperties<'a>, at: At<'_, 'a>) -> Result<(), Error> {
+    pub(super) fn pairs<'a>(slot: &mut UserProperties<'a>, at: &mut At<'_, 'a>) -> Result<(), Error> {
         // [MQTT-1.5.7-1]
         at.reader.string(at.name)?;
         at.reader.string(at.name)?;
@@ -201,6 +201,7 @@ mod write {
 
     const ZERO: EncodeError = EncodeError::Invalid("property that may not be 0");
 
+    #[expect(clippy::unnecessary_wraps, reason = "one signature for every row of the table")]
     pub(super) fn long<S: Sink>(value: Option<u32>, id: u8, out: &mut S) -> Done {
         if let Some(value) = value {
             out.u8(id);
@@ -214,6 +215,7 @@ mod write {
         long(value, id, out)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "one signature for every row of the table")]
     pub(super) fn short<S: Sink>(value: Option<u16>, id: u8, out: &mut S) -> Done {
         if let Some(value) = value {
             out.u8(id);
@@ -270,11 +272,17 @@ mod write {
 
     pub(super) fn numbers<S: Sink>(values: SubscriptionIds<'_>, id: u8, out: &mut S) -> Done {
         debug_assert_eq!(u32::from(id), SUBSCRIPTION_ID);
+        if let SubscriptionIds::List([]) = values {
+            return Ok(());
+        }
         values.iter().try_for_each(|value| number(Some(value), id, out))
     }
 
     pub(super) fn pairs<S: Sink>(pairs: UserProperties<'_>, id: u8, out: &mut S) -> Done {
         debug_assert_eq!(u32::from(id), USER_PROPERTY);
+        if let UserProperties::List([]) = pairs {
+            return Ok(());
+        }
         pairs.iter().try_for_each(|(name, value)| {
             out.u8(id);
             out.string(name)?;
@@ -287,6 +295,7 @@ mod write {
 macro_rules! blocks {
     ($($name:ident { $($field:ident: $how:ident $id:literal,)* } $(=> $check:ident)?)*) => {$(
         impl Encode for $name<'_> {
+            #[inline]
             fn write<S: Sink>(&self, out: &mut S) -> Result<(), EncodeError> {
                 $(if S::CHECKS {
                     $check(self.authentication_method, self.authentication_data).map_err(|_| EncodeError::Invalid(METHOD))?;
@@ -305,7 +314,7 @@ macro_rules! blocks {
                     match reader.varint("property id")? {
                         $($id => read::$how(
                             &mut properties.$field,
-                            read::At { reader, from, name: stringify!($field) },
+                            &mut read::At { reader, from, name: stringify!($field) },
                         )?,)*
                         id => return Err(misplaced(id)),
                     }
