@@ -427,7 +427,12 @@ pub(crate) fn read_bool(label: &str, line: &Line) -> Result<bool, Problem> {
         "false" | "0" => Ok(false),
         word => {
             let close = match word.to_ascii_lowercase().as_str() {
-                "true" | "yes" | "on" | "=" => Some("true"),
+                "=" => {
+                    return Err(
+                        invalid(label, word, None).hint("Name and value stand side by side, without '='.")
+                    );
+                }
+                "true" | "yes" | "on" => Some("true"),
                 "false" | "no" | "off" => Some("false"),
                 _ => None,
             };

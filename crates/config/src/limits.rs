@@ -12,6 +12,8 @@ pub const DIRECTIVES_MAX: usize = 50_000;
 pub const INCLUDED_FILES_MAX: usize = 1_000;
 /// Listeners of one broker.
 pub const LISTENERS_MAX: usize = 256;
+/// Bridges of one broker.
+pub const BRIDGES_MAX: usize = 256;
 /// Errors reported; reading stops after them.
 pub const ERRORS_MAX: usize = 100;
 /// Warnings and notes reported; further ones are left out.

@@ -457,7 +457,7 @@ pub static OPTIONS: &[Opt] = &[
     text("certfile", "", |d, v| d.here().tls.certfile = Some(v.into()), "The listener's certificate chain.").tls(OrDefault).repeat(Repeat::LastWarned).reload(),
     text("keyfile", "", |d, v| d.here().tls.keyfile = Some(v.into()), "The key of that certificate.").tls(OrDefault).repeat(Repeat::LastWarned).reload(),
     text("crlfile", "", |d, v| d.here().tls.crlfile = Some(v.into()), "Certificates that are no longer valid.").tls(OrDefault).repeat(Repeat::LastWarned),
-    option("dhparamfile", "", Set::Ignored, "Parameters of an old key exchange.").no_effect("dhparamfile is no longer required."),
+    option("dhparamfile", "", Set::Ignored, "Parameters of an old key exchange.").no_effect("it is no longer required."),
     text("ciphers", "", |d, v| d.here().tls.ciphers = Some(v.into()), "Cipher suites up to TLS 1.2, in OpenSSL's names.").tls(OrDefault).repeat(Repeat::LastWarned),
     text("ciphers_tls1.3", "", |d, v| d.here().tls.ciphers_tls13 = Some(v.into()), "Cipher suites of TLS 1.3, in OpenSSL's names.").tls(OrDefault).repeat(Repeat::LastWarned),
     text("tls_version", "tlsv1.2", |d, v| d.here().tls.version = Some(v.into()), "Lowest version of TLS: tlsv1.2 or tlsv1.3.").tls(Defined),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::build::{Draft, first_word, invalid, read_bool, read_int, read_text};
 use crate::config::{LogDest, LogType, LogTypes};
 use crate::diagnostic::{Severity, shown};
-use crate::limits::AUTO_ID_PREFIX_BYTES_MAX;
+use crate::limits::{AUTO_ID_PREFIX_BYTES_MAX, BRIDGES_MAX};
 use crate::listener::{Listener, SocketDomain, Versions};
 use crate::number::{int, positive};
 use crate::parse::Line;
@@ -285,6 +285,9 @@ pub(crate) fn connection(d: &mut Draft, line: &Line) -> Outcome {
     let name = name?;
     if d.bridges.iter().any(|known| known == name) {
         return Err(Problem::new(format!("Duplicate bridge name '{}'.", shown(name))));
+    }
+    if d.bridges.len() == BRIDGES_MAX {
+        return Err(Problem::new(format!("More than {BRIDGES_MAX} bridges.")));
     }
     d.bridges.push(name.to_owned());
     Ok(())

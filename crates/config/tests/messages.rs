@@ -39,7 +39,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("allow_anonymous  ", "1: Empty 'allow_anonymous' value in configuration."),
     ("allow_anonymous maybe", "1: Invalid 'allow_anonymous' value (maybe)."),
     ("allow_anonymous True", "1: Invalid 'allow_anonymous' value (True). | Did you mean 'true'?"),
-    ("allow_anonymous = true", "1: Invalid 'allow_anonymous' value (=). | Did you mean 'true'?"),
+    ("allow_anonymous = false", "1: Invalid 'allow_anonymous' value (=). | Name and value stand side by side, without '='."),
     ("retain_available off", "1: Invalid 'retain_available' value (off). | Did you mean 'false'?"),
     ("retained_persistence x", "1: Invalid 'retained_persistence' value (x)."),
     // Numbers
@@ -203,7 +203,7 @@ fn warnings_and_notes() {
             "log_dest syslog",
             "Warning: 'log_dest syslog' has no effect: log lines go to standard error instead. (t:1)",
         ),
-        ("dhparamfile /x", "Warning: 'dhparamfile' has no effect: dhparamfile is no longer required. (t:1)"),
+        ("dhparamfile /x", "Warning: 'dhparamfile' has no effect: it is no longer required. (t:1)"),
         ("acl_file /a\nacl_file /b", "Warning: This 'acl_file' replaces the one at t:1. (t:2)"),
         (
             "acl_file /a # b",
