@@ -342,6 +342,7 @@ impl RuleList {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fmt::Write as _;
 
     fn acl(text: &str) -> Acl {
         Acl::parse(text, "acl").unwrap_or_else(|errors| panic!("{errors:?}")).0
@@ -564,11 +565,10 @@ mod tests {
                 if patterns && filter.contains("%u") && who.username.is_none_or(str::is_empty) {
                     continue;
                 }
-                let filter = match patterns {
-                    true => {
-                        filter.replace("%c", who.client_id).replace("%u", who.username.unwrap_or_default())
-                    }
-                    false => (*filter).to_owned(),
+                let filter = if patterns {
+                    filter.replace("%c", who.client_id).replace("%u", who.username.unwrap_or_default())
+                } else {
+                    (*filter).to_owned()
                 };
                 if topic::matches(&filter, topic) && (grant == "deny" || grant.contains(access.word())) {
                     return grant != "deny";
@@ -615,13 +615,13 @@ mod tests {
                 })
                 .collect();
             lines.sort_by_key(|(user, ..)| user.is_some());
-            let text: String = lines
-                .iter()
-                .map(|(user, pattern, grant, filter)| {
-                    let user = user.map_or(String::new(), |user| format!("user {user}\n"));
-                    format!("{user}{} {grant} {filter}\n", if *pattern { "pattern" } else { "topic" })
-                })
-                .collect();
+            let mut text = String::new();
+            for (user, pattern, grant, filter) in &lines {
+                if let Some(user) = user {
+                    writeln!(text, "user {user}").unwrap();
+                }
+                writeln!(text, "{} {grant} {filter}", if *pattern { "pattern" } else { "topic" }).unwrap();
+            }
             let acl = acl(&text);
             let who = who(name, client_id);
             for access in [Access::Read, Access::Write] {
