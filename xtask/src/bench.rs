@@ -79,7 +79,13 @@ const SCENARIOS: &[Scenario] = &[
         has_floor: true,
         figures: FLOW,
     },
-    Scenario { name: "connect", title: "connects", mqload: &["connect"], has_floor: true, figures: CONNECT },
+    Scenario {
+        name: "connect",
+        title: "connects",
+        mqload: &["connect", "--count", "15000"],
+        has_floor: true,
+        figures: CONNECT,
+    },
     Scenario {
         name: "idle",
         title: "10,000 idle connections",
@@ -101,6 +107,7 @@ const PEERS: [Peer; 3] = [Peer::Ours, Peer::Debian, Peer::Floor];
 struct Options {
     mqload: PathBuf,
     nullbroker: Option<PathBuf>,
+    ours: PathBuf,
     rounds: usize,
     only: Vec<String>,
 }
@@ -109,7 +116,9 @@ struct Options {
 pub(crate) fn run(args: &[&str]) -> Result<bool> {
     let options = Options::parse(args)?;
     raise_open_files();
-    execute(&mut cargo(&["build", "--release", "--package", "grovemq"]))?;
+    if options.ours == release_build() {
+        execute(&mut cargo(&["build", "--release", "--package", "grovemq"]))?;
+    }
     let mut table =
         String::from("| scenario | measure | GroveMQ | mosquitto | floor | × mosquitto | × floor |\n");
     table += "|---|---|---:|---:|---:|---:|---:|\n";
@@ -135,13 +144,14 @@ impl Options {
     fn parse(args: &[&str]) -> Result<Self> {
         let from_env = |name: &str| std::env::var_os(name).map(PathBuf::from);
         let (mut mqload, mut nullbroker) = (from_env("MQLOAD"), from_env("NULLBROKER"));
-        let (mut rounds, mut only) = (3, Vec::new());
+        let (mut ours, mut rounds, mut only) = (release_build(), 3, Vec::new());
         let mut args = args.iter();
         while let Some(&arg) = args.next() {
             let mut value = || args.next().copied().with_context(|| format!("{arg} takes a value"));
             match arg {
                 "--mqload" => mqload = Some(value()?.into()),
                 "--nullbroker" => nullbroker = Some(value()?.into()),
+                "--binary" => ours = value()?.into(),
                 "--rounds" => {
                     rounds = value()?.parse().ok().filter(|n| *n > 0).context("--rounds takes a number")?;
                 }
@@ -154,7 +164,7 @@ impl Options {
         }
         let mqload =
             mqload.context("where is the load generator? --mqload PATH, or MQLOAD in the environment")?;
-        Ok(Options { mqload, nullbroker, rounds, only })
+        Ok(Options { mqload, nullbroker, ours, rounds, only })
     }
 }
 
@@ -166,6 +176,7 @@ fn measure(scenario: &Scenario, options: &Options) -> Result<impl Fn(Peer, usize
             let Some(server) = Server::start(peer, scenario, options)? else { continue };
             let mut mqload = program(&options.mqload, &["--target", &server.address.to_string()]);
             mqload.args(["--pid", &server.child.id().to_string()]).args(scenario.mqload);
+            mqload.env("RUST_BACKTRACE", "0");
             let said = output(&mut mqload).with_context(|| format!("{} with {peer:?}", scenario.title))?;
             print!("round {round} {peer:?}: {said}");
             if number(&said, "lost ", ",").is_some_and(|lost| lost > 0.0) {
@@ -192,13 +203,14 @@ impl Server {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("mosquitto.conf");
+        // with its default of 20 the original drops QoS 2 messages that mqload has under way
         let lines = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\nmax_queued_messages 0\n",
+            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\nmax_inflight_messages 0\n",
             address.port()
         );
         std::fs::write(&file, lines)?;
         let mut command = match (peer, &options.nullbroker) {
-            (Peer::Ours, _) => with_file(&target().join("release/grovemq"), &["broker"], &file),
+            (Peer::Ours, _) => with_file(&options.ours, &["broker"], &file),
             (Peer::Debian, _) => with_file(Path::new("/usr/sbin/mosquitto"), &[], &file),
             (Peer::Floor, Some(path)) if scenario.has_floor => program(path, &[&address.to_string()]),
             (Peer::Floor, _) => return Ok(None),
@@ -223,6 +235,10 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+fn release_build() -> PathBuf {
+    target().join("release/grovemq")
 }
 
 fn with_file(path: &Path, args: &[&str], file: &Path) -> Command {

@@ -26,6 +26,7 @@ cargo xtask nightly [TARGET…] each fuzz target for a minute (needs cargo-fuzz)
 cargo xtask bench             the release build, Debian's mosquitto and the floor, measured in turns
       --mqload PATH           the load generator (or MQLOAD in the environment)
       --nullbroker PATH       the floor (or NULLBROKER); without it that column stays empty
+      --binary PATH           another build in place of the release build, which is then not made
       --rounds N              rounds, of which the median counts (3)
       --only NAME[,NAME…]     of: qos0 qos1 qos2 fanout connect idle
 

@@ -44,7 +44,7 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
     let root = target().join("tools");
     let path = root.join("bin/cargo-deny");
     if !path.exists() {
-        // a debug build is made in half the time and runs for a second
+        // a debug build is made sooner, and runs for a second
         let mut install = cargo(&["install", "--locked", "--debug", "--root"]);
         execute(install.arg(&root).arg(CARGO_DENY)).context("cargo-deny cannot be installed")?;
     }
