@@ -165,3 +165,6 @@ impl From<OpenError> for Error {
         Self::Board(source)
     }
 }
+
+#[cfg(test)]
+mod tests;
