@@ -287,7 +287,8 @@ fn write_row(
 fn shown(value: Option<f64>) -> String {
     match value {
         None => "–".into(),
-        Some(v) if v >= 10_000.0 => format!("{:.0} k", v / 1000.0),
+        Some(v) if v >= 100_000.0 => format!("{:.0} k", v / 1000.0),
+        Some(v) if v >= 10_000.0 => format!("{:.1} k", v / 1000.0),
         Some(v) if v >= 100.0 => format!("{v:.0}"),
         Some(v) => format!("{v:.2}"),
     }
@@ -323,7 +324,7 @@ throughput: broker cpu 3.250 us per delivery, 0.81 cores, rss 6120 KiB, peak 700
     fn rows_have_ratios_where_both_figures_exist() {
         let mut table = String::new();
         write_row(&mut table, "t", "u", [Some(50_000.0), Some(25_000.0), None]).unwrap();
-        assert_eq!(table, "| t | u | 50 k | 25 k | – | 2.00 | – |\n");
+        assert_eq!(table, "| t | u | 50.0 k | 25.0 k | – | 2.00 | – |\n");
     }
 
     #[test]
