@@ -343,9 +343,8 @@ impl Task {
     /// Says good-bye when it is time to.
     fn end_when_asked(&mut self) {
         let request = match &self.ending {
-            Ending::No => return,
             Ending::Soon(request) if self.protocol.is_drained() && self.output.is_empty() => request.clone(),
-            Ending::Soon(..) => return,
+            Ending::No | Ending::Soon(_) => return,
             Ending::Now => Disconnect::default(),
         };
         let _unsendable = self.protocol.disconnect(&request);

@@ -99,7 +99,7 @@ impl Client {
         Ok(Publication { answer })
     }
 
-    /// Hands a message over and never hears of it again: the quickest way, meant for QoS 0.
+    /// Hands a message over and never hears of it again: the quickest way, meant for `QoS` 0.
     pub async fn send(&self, message: Message) -> Result<(), Error> {
         self.command(Command::Publish(message, None)).await
     }
@@ -160,7 +160,7 @@ impl Client {
     }
 }
 
-/// How a publication ends: QoS 0 when it is handed to the transport, QoS 1 and 2 when it is acknowledged. A reason
+/// How a publication ends: `QoS` 0 when it is handed to the transport, `QoS` 1 and 2 when it is acknowledged. A reason
 /// code that is an error comes as [`Error::Refused`].
 #[derive(Debug)]
 #[must_use = "dropping it says that the outcome does not matter"]

@@ -108,7 +108,7 @@ impl Options {
         self
     }
 
-    /// Unacknowledged QoS 1 and 2 messages the server may have under way to us (MQTT 5).
+    /// Unacknowledged `QoS` 1 and 2 messages the server may have under way to us (MQTT 5).
     #[must_use]
     pub fn receive_maximum(mut self, messages: u16) -> Self {
         self.protocol.receive_maximum = Some(messages);
@@ -191,7 +191,7 @@ impl Options {
         self
     }
 
-    /// Our own bound on unacknowledged QoS 1 and 2 messages under way to the server, whatever it allows.
+    /// Our own bound on unacknowledged `QoS` 1 and 2 messages under way to the server, whatever it allows.
     #[must_use]
     pub fn inflight_max(mut self, messages: u16) -> Self {
         self.protocol.inflight_max = messages;
@@ -214,7 +214,7 @@ impl Options {
         self
     }
 
-    /// Acknowledge QoS 1 and 2 messages by [`Client::ack`](crate::Client::ack) instead of at once.
+    /// Acknowledge `QoS` 1 and 2 messages by [`Client::ack`](crate::Client::ack) instead of at once.
     #[must_use]
     pub fn manual_ack(mut self, on: bool) -> Self {
         self.protocol.manual_ack = on;

@@ -21,6 +21,7 @@ impl core::fmt::Debug for Credentials {
 
 /// Everything [`Protocol`](super::Protocol) has to know before the first connection.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the protocol, independent of each other")]
 pub struct Config {
     pub version: Version,
     /// Empty: the server assigns one (not in 3.1).
@@ -40,7 +41,7 @@ pub struct Config {
     pub will: Option<Will>,
     /// Seconds; `u32::MAX` never expires (MQTT 5).
     pub session_expiry: Option<u32>,
-    /// Unacknowledged QoS 1 and 2 messages the server may have under way to us (MQTT 5).
+    /// Unacknowledged `QoS` 1 and 2 messages the server may have under way to us (MQTT 5).
     pub receive_maximum: Option<u16>,
     /// The largest packet we take, in bytes: announced in MQTT 5, enforced in all versions.
     pub maximum_packet_size: Option<u32>,
@@ -52,9 +53,9 @@ pub struct Config {
     pub authentication_data: Option<Vec<u8>>,
     /// User properties of CONNECT (MQTT 5).
     pub user: Vec<(String, String)>,
-    /// Leave acknowledging of QoS 1 and 2 messages to the user.
+    /// Leave acknowledging of `QoS` 1 and 2 messages to the user.
     pub manual_ack: bool,
-    /// Our own bound on unacknowledged QoS 1 and 2 messages under way to the server, whatever it allows.
+    /// Our own bound on unacknowledged `QoS` 1 and 2 messages under way to the server, whatever it allows.
     pub inflight_max: u16,
     /// Messages that may wait while offline or while the window is full.
     pub queue_len_max: usize,

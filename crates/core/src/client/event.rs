@@ -12,7 +12,7 @@ pub enum Event {
     /// CONNACK said no. [`Event::Closed`] follows.
     Refused(Refusal),
     Message(Received),
-    /// A publication has ended: QoS 0 is written, QoS 1 or 2 acknowledged, or it failed.
+    /// A publication has ended: `QoS` 0 is written, `QoS` 1 or 2 acknowledged, or it failed.
     Published {
         token: u64,
         result: Result<PublishAck, Error>,
@@ -45,6 +45,7 @@ pub enum Event {
 
 /// What CONNACK said, with the protocol's defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the packet, independent of each other")]
 pub struct ConnAckInfo {
     pub session_present: bool,
     pub reason: ReasonCode,
@@ -88,7 +89,7 @@ pub struct Refusal {
 pub struct PublishAck {
     /// [`ReasonCode::Success`] or [`ReasonCode::NoMatchingSubscribers`].
     pub reason: ReasonCode,
-    /// Present exactly where QoS > 0.
+    /// Present exactly where `QoS` > 0.
     pub packet_id: Option<NonZeroU16>,
 }
 

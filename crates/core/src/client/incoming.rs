@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// QoS 1 and 2 messages not done with; without manual acknowledgement only QoS 2 ones.
+    /// `QoS` 1 and 2 messages not done with; without manual acknowledgement only `QoS` 2 ones.
     open: HashMap<NonZeroU16, Open, foldhash::fast::FixedState>,
     /// How many of them came over this connection.
     open_here: usize,
@@ -31,7 +31,7 @@ struct Open {
 enum Stage {
     /// The user has it and has not acknowledged it.
     WithUser(Qos),
-    /// QoS 2, PUBREC is sent.
+    /// `QoS` 2, PUBREC is sent.
     Received(Receiver),
 }
 

@@ -17,7 +17,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message with QoS 0, not retained, without properties.
+    /// A message with `QoS` 0, not retained, without properties.
     pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
         Self { topic: topic.into(), payload: payload.into(), ..Self::default() }
     }
@@ -119,9 +119,9 @@ pub struct Received {
     pub message: Message,
     /// The server sent it before, perhaps on an earlier connection.
     pub dup: bool,
-    /// Present exactly where QoS > 0.
+    /// Present exactly where `QoS` > 0.
     pub packet_id: Option<NonZeroU16>,
-    /// Present where the user has to acknowledge: manual acknowledgement is on and QoS > 0.
+    /// Present where the user has to acknowledge: manual acknowledgement is on and `QoS` > 0.
     pub ack: Option<AckToken>,
 }
 
@@ -137,7 +137,7 @@ pub struct AckToken {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subscription {
     pub filter: String,
-    /// In 3.x only the QoS travels.
+    /// In 3.x only the `QoS` travels.
     pub options: SubscribeOptions,
 }
 

@@ -14,6 +14,8 @@ mod outgoing;
 mod outlet;
 mod protocol;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 pub use crate::time::Time;
 pub use config::{Config, Credentials};

@@ -1,4 +1,4 @@
-//! Messages on their way to the server: the queue, the window of QoS 1 and 2, and what a new connection does to them.
+//! Messages on their way to the server: the queue, the window of `QoS` 1 and 2, and what a new connection does to them.
 
 use super::{Error, Event, Message, PublishAck, Time, outlet::Outlet};
 use crate::qos::{Answer, Sender, SenderStep};
@@ -24,7 +24,7 @@ pub(super) struct Outgoing {
     inflight_max: usize,
     /// What an earlier connection left in flight, in its first order, to be sent again over this one.
     resend: VecDeque<NonZeroU16>,
-    /// How many more QoS 1 and 2 messages the server takes on this connection. [MQTT-3.3.4-9]
+    /// How many more `QoS` 1 and 2 messages the server takes on this connection. [MQTT-3.3.4-9]
     quota: u16,
     quota_max: u16,
     order: u64,
@@ -221,7 +221,9 @@ impl Outgoing {
         self.quota = receive_maximum;
     }
 
-    fn launch(&mut self, id: NonZeroU16, queued: Queued) {
+    fn launch(&mut self, id: NonZeroU16, mut queued: Queued) {
+        // Another connection, another table of aliases. [MQTT-3.3.2-7]
+        queued.message.properties.topic_alias = None;
         let state =
             if queued.message.qos == Qos::ExactlyOnce { Sender::AwaitPubRec } else { Sender::AwaitPubAck };
         let flight = Flight { state, message: Some(queued.message), token: queued.token, order: self.order };
