@@ -1,0 +1,7 @@
+#![no_main]
+//! Packets of MQTT 5.
+
+use grovemq_codec::Version;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| grovemq_fuzz::round_trip(data, Version::V5));
