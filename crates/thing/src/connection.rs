@@ -34,8 +34,6 @@ pub(crate) struct Connection<'a> {
     online: watch::Sender<Online>,
     connections: u64,
     connected_at: Option<Instant>,
-    /// Connections in a row that were lost early.
-    short_lives: u32,
     /// The trouble that was told last, so that each is told once.
     told: Option<String>,
     subscribed: Arc<AtomicBool>,
@@ -84,7 +82,6 @@ impl<'a> Connection<'a> {
             online,
             connections: 0,
             connected_at: None,
-            short_lives: 0,
             told: None,
             subscribed: Arc::default(),
             lamps,
@@ -173,24 +170,20 @@ impl<'a> Connection<'a> {
     fn disconnected(&mut self, error: &ClientError) {
         self.online.send_if_modified(|online| online.take().is_some());
         let lived = self.connected_at.take().map(|since| since.elapsed());
-        self.short_lives = match lived {
-            Some(lived) if lived < SHORT_LIFE => self.short_lives + 1,
-            Some(_) => 0,
-            None => self.short_lives,
-        };
         let Plan { broker, client_id, .. } = self.plan;
         let text = if let ClientError::ServerClosed { reason: ReasonCode::SessionTakenOver, .. } = error {
             format!(
                 "another client has connected as {client_id} and taken over; every thing needs its own client_id"
             )
         } else {
-            let attempt = if lived.is_some() { "connection lost" } else { "no connection" };
-            let suspicion = if self.short_lives >= 2 && *error == ClientError::ConnectionLost {
+            let what = if lived.is_some() { "" } else { "no connection: " };
+            let cut = matches!(error, ClientError::ConnectionLost | ClientError::Io { .. });
+            let suspicion = if cut && lived.is_some_and(|lived| lived < SHORT_LIFE) {
                 format!("; perhaps another client is called {client_id} too")
             } else {
                 String::new()
             };
-            format!("{}:{}: {attempt}: {error}{suspicion}; trying again", broker.host, broker.port)
+            format!("{}:{}: {what}{error}{suspicion}; trying again", broker.host, broker.port)
         };
         if self.told.as_ref() != Some(&text) {
             self.log.say(&text);

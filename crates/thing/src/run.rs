@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::availability;
 use crate::board::{BoardChoice, BoardLink, OpenError};
-use crate::config::Config;
+use crate::config::{BoardSetting, Config};
 use crate::connection::{Connection, End};
 use crate::log::Log;
 use crate::plan::Plan;
@@ -53,8 +53,12 @@ pub async fn run(
 ) -> Result<(), Error> {
     let place =
         Place::of_this_machine(config.interface.as_deref(), config.address).map_err(Error::Machine)?;
+    let absent = match (&config.board, &board) {
+        (BoardSetting::Auto, BoardChoice::Simulated(_)) => format!("no {}: ", BoardSetting::DEFAULT_BUS),
+        _ => String::new(),
+    };
     let plan = Plan::new(config, &place)?;
-    log.say(format_args!("using {board}"));
+    log.say(format_args!("{absent}using {board}"));
     let (link, board_end) = board.start(plan.probes(), plan.safe_drives())?;
     let mut life = Life { plan, link, board_end, log };
     let mut shutdown = pin!(shutdown);

@@ -282,7 +282,7 @@ async fn after_a_lost_connection_the_present_state_is_told() {
     })
     .await;
     thing.brightness(Port::D4, 255).await;
-    assert_eq!(thing.said("connection lost"), 1);
+    assert_eq!(thing.said("the connection was lost; perhaps another client is called thing-"), 1);
     thing.end().await;
 }
 
