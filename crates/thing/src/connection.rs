@@ -162,7 +162,7 @@ impl<'a> Connection<'a> {
                     subscribed.store(!codes.iter().any(refused), Ordering::Relaxed);
                 }
                 // The next connection brings another attempt.
-                Err(error) => log.detail(format_args!("not subscribed: {error}")),
+                Err(error) => log.say(format_args!("not subscribed yet: {error}")),
             }
         });
     }

@@ -1,3 +1,5 @@
+//! The driver against byte transcripts and against the simulated board.
+
 use embedded_hal::i2c::ErrorKind;
 use embedded_hal_mock::eh1::delay::NoopDelay;
 use embedded_hal_mock::eh1::i2c::{Mock, Transaction};

@@ -1,3 +1,5 @@
+//! Whole files: what they mean, and where their mistakes are shown.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
