@@ -1,6 +1,6 @@
-#![no_main]
 //! Packet boundaries do not depend on how many bytes are there yet, and the limit holds. The first four bytes are
 //! the limit.
+#![no_main]
 
 use grovemq_codec::{decode_frame, frame_len};
 use libfuzzer_sys::fuzz_target;

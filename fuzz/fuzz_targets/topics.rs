@@ -1,5 +1,5 @@
-#![no_main]
 //! Filters against names, compared with the rules spelt out naively. A line break parts the filter from the name.
+#![no_main]
 
 use grovemq_codec::topic::{
     LEVELS_MAX, is_wildcard, levels, matches, parse_shared, validate_filter, validate_name,

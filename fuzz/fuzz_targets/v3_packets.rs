@@ -1,5 +1,5 @@
-#![no_main]
 //! Packets of 3.1 and 3.1.1; the first byte chooses.
+#![no_main]
 
 use grovemq_codec::Version;
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-#![no_main]
 //! Packets of MQTT 5.
+#![no_main]
 
 use grovemq_codec::Version;
 use libfuzzer_sys::fuzz_target;
