@@ -191,10 +191,11 @@ impl Options {
         self
     }
 
-    /// Our own bound on unacknowledged `QoS` 1 and 2 messages under way to the server, whatever it allows.
+    /// Our own bound on unacknowledged `QoS` 1 and 2 messages under way to the server, whatever it allows; by default
+    /// 1000 in MQTT 5 and 20 in 3.x, whose servers cannot say what they allow.
     #[must_use]
     pub fn inflight_max(mut self, messages: u16) -> Self {
-        self.protocol.inflight_max = messages;
+        self.protocol.inflight_max = Some(messages);
         self
     }
 

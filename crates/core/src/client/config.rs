@@ -55,8 +55,10 @@ pub struct Config {
     pub user: Vec<(String, String)>,
     /// Leave acknowledging of `QoS` 1 and 2 messages to the user.
     pub manual_ack: bool,
-    /// Our own bound on unacknowledged `QoS` 1 and 2 messages under way to the server, whatever it allows.
-    pub inflight_max: u16,
+    /// Our own bound on unacknowledged `QoS` 1 and 2 messages under way to the server, whatever it allows. `None` is
+    /// 1000 in MQTT 5 and 20 in 3.x, whose servers cannot say what they allow: Mosquitto drops a client that has
+    /// more than 20 `QoS` 2 messages open.
+    pub inflight_max: Option<u16>,
     /// Messages that may wait while offline or while the window is full.
     pub queue_len_max: usize,
     pub queue_bytes_max: usize,
@@ -86,7 +88,7 @@ impl Default for Config {
             authentication_data: None,
             user: Vec::new(),
             manual_ack: false,
-            inflight_max: 1000,
+            inflight_max: None,
             queue_len_max: 10_000,
             queue_bytes_max: 64 << 20,
             trace: false,
@@ -98,5 +100,9 @@ impl Config {
     /// The largest packet we take, header included.
     pub(super) fn packet_limit(&self) -> u32 {
         self.maximum_packet_size.unwrap_or(VARINT_MAX + 5)
+    }
+
+    pub(super) fn inflight_limit(&self) -> u16 {
+        self.inflight_max.unwrap_or(if self.version == Version::V5 { 1000 } else { 20 }).max(1)
     }
 }

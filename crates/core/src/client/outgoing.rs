@@ -54,7 +54,7 @@ impl Outgoing {
             queue_len_max,
             queue_bytes_max,
             inflight: HashMap::default(),
-            inflight_max: usize::from(inflight_max.max(1)),
+            inflight_max: usize::from(inflight_max),
             resend: VecDeque::new(),
             quota: 0,
             quota_max: 0,

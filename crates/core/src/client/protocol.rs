@@ -73,7 +73,7 @@ impl Protocol {
             known: false,
             outlet: Outlet::new(config.version, config.trace),
             incoming: Incoming::new(&config),
-            outgoing: Outgoing::new(config.inflight_max, config.queue_len_max, config.queue_bytes_max),
+            outgoing: Outgoing::new(config.inflight_limit(), config.queue_len_max, config.queue_bytes_max),
             requests: Requests::default(),
             liveness: Liveness::default(),
             limits: PublishLimits {

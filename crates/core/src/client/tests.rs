@@ -431,8 +431,21 @@ fn window_is_the_servers_and_shrinks_with_a_new_connection() {
 }
 
 #[test]
+fn old_versions_have_a_window_that_servers_bear() {
+    let mut bench = Bench::online(v311());
+    for token in 1..=30 {
+        bench.publish(Qos::ExactlyOnce, token);
+    }
+    assert_eq!(bench.sent().len(), 20);
+    bench.feed(&ack(PacketType::PubRec, 1, ReasonCode::Success));
+    assert_eq!(bench.sent().len(), 1, "PUBREL only: the place is free after PUBCOMP");
+    bench.feed(&ack(PacketType::PubComp, 1, ReasonCode::Success));
+    assert_eq!(bench.sent().len(), 1);
+}
+
+#[test]
 fn packet_ids_run_out_without_harm_and_wrap_around_those_in_use() {
-    let mut bench = Bench::online(Config { inflight_max: u16::MAX, queue_len_max: 100_000, ..v5() });
+    let mut bench = Bench::online(Config { inflight_max: Some(u16::MAX), queue_len_max: 100_000, ..v5() });
     for token in 0..70_000 {
         bench.publish(Qos::AtLeastOnce, token);
     }
