@@ -1,3 +1,181 @@
 //! `grovemq`: one program, many names.
+//!
+//! The first argument says which command is meant (`grovemq pub …`), or the name by which the program is called
+//! does (`mosquitto_pub …`, by a link).
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod broker;
+mod exit;
+mod flags;
+mod format;
+mod json;
+mod passwd;
+mod payload;
+mod publish;
+mod subscribe;
+mod thing;
+mod tools;
+mod watch;
+
+use exit::Exit;
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// One command of the program.
+struct Command {
+    name: &'static str,
+    /// The name of the original that this is called by as well.
+    original: Option<&'static str>,
+    /// For the list of commands.
+    about: &'static str,
+    run: fn(&Call) -> Exit,
+}
+
+const COMMANDS: &[Command] = &[
+    Command { name: "broker", original: Some("mosquitto"), about: "Run the MQTT broker", run: broker::run },
+    Command { name: "pub", original: Some("mosquitto_pub"), about: "Publish a message", run: tools::run_pub },
+    Command {
+        name: "sub",
+        original: Some("mosquitto_sub"),
+        about: "Subscribe to topics and print the messages that come",
+        run: tools::run_sub,
+    },
+    Command {
+        name: "passwd",
+        original: Some("mosquitto_passwd"),
+        about: "Manage the users of a password file",
+        run: passwd::run,
+    },
+    Command {
+        name: "thing",
+        original: None,
+        about: "Run a thing: sensors and actuators on a GrovePi board, or on a simulated one",
+        run: thing::run,
+    },
+];
+
+/// How a command was called.
+pub(crate) struct Call {
+    /// As the user knows the command, for its messages.
+    program: String,
+    /// Called by the name of the original, and therefore just like it.
+    by_original_name: bool,
+    args: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    let called = args.next().unwrap_or_default();
+    run(&called, args.collect()).into()
+}
+
+fn run(called: &OsStr, args: Vec<OsString>) -> Exit {
+    let called = Path::new(called).file_stem().unwrap_or_default();
+    if let Some(command) = COMMANDS.iter().find(|c| c.original.is_some_and(|name| called == name)) {
+        let program = command.original.unwrap_or_default().to_owned();
+        return (command.run)(&Call { program, by_original_name: true, args });
+    }
+    let mut args = args.into_iter();
+    let Some(first) = args.next() else {
+        complain(HELP_HINT);
+        return Exit::USAGE;
+    };
+    match (first.to_str(), args.next()) {
+        (Some("help"), Some(topic)) => dispatch(&topic, vec!["--help".into()]),
+        (Some("help" | "--help" | "-h"), _) => print(&help()),
+        (Some("--version" | "-V"), _) => print(&format!("grovemq {}\n", env!("CARGO_PKG_VERSION"))),
+        (_, second) => dispatch(&first, second.into_iter().chain(args).collect()),
+    }
+}
+
+fn dispatch(name: &OsStr, args: Vec<OsString>) -> Exit {
+    let known = |command: &&Command| name == command.name || command.original.is_some_and(|o| name == o);
+    if let Some(command) = COMMANDS.iter().find(known) {
+        let program = format!("grovemq {}", command.name);
+        return (command.run)(&Call { program, by_original_name: false, args });
+    }
+    let shown = name.to_string_lossy();
+    complain(&format!("Error: Unknown command '{shown}'."));
+    if let Some(near) = nearest(&shown, COMMANDS.iter().map(|command| command.name)) {
+        complain(&format!("Did you mean '{near}'?"));
+    }
+    complain(HELP_HINT);
+    Exit::USAGE
+}
+
+const HELP_HINT: &str = "Use 'grovemq --help' to see the commands.";
+
+fn help() -> String {
+    let mut text =
+        "GroveMQ: MQTT for things, in one program.\n\nUsage: grovemq command [options]\n\n".to_owned();
+    for command in COMMANDS {
+        text.push_str(&format!("  {:9}{}\n", command.name, command.about));
+    }
+    text.push_str("\nUse 'grovemq help command' to see its options.\n");
+    let names: Vec<&str> = COMMANDS.iter().filter_map(|command| command.original).collect();
+    text.push_str(&format!("A link to this program named {} is that command.\n", names.join(", ")));
+    text
+}
+
+/// Prints to standard output. A reader that has seen enough is no failure.
+fn print(text: &str) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::FAILURE,
+        _ => Exit::OK,
+    }
+}
+
+/// A line to standard error. With nobody there to read it, the exit code has to do.
+fn complain(line: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}
+
+/// The candidate that a mistyped word most likely meant.
+fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |candidate: &str| strsim::damerau_levenshtein(typed, candidate);
+    let near = |candidate: &&str| distance(candidate) <= 1 + candidate.len() / 4;
+    candidates.filter(near).min_by_key(|candidate| distance(candidate))
+}
+
+/// Runs a command on a runtime of one thread.
+fn block_on(command: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(command);
+            // A name that is still being resolved is not waited for.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => {
+            complain(&format!("Error: {error}"));
+            Exit::FAILURE
+        }
+    }
+}
+
+/// Resolves when the process is asked to end.
+#[cfg(unix)]
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process by themselves.
+        _ => std::future::pending().await,
+    }
+}
+
+/// Resolves when the process is asked to end.
+#[cfg(not(unix))]
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,205 @@
+//! The options of the tools as a table: what parses them also writes their help.
+//!
+//! An option is a [`Flag`]; [`defs::FLAGS`] lists them all. [`parse`] turns a command line into [`Low`], which says
+//! what was typed; [`high`] makes of it what is to be done.
+
+mod defs;
+pub(crate) mod high;
+mod low;
+mod property;
+
+pub(crate) use low::{Low, Source};
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+/// A tool that takes options from the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    Pub,
+    Sub,
+}
+
+impl Tool {
+    /// The tool in a few words, for its help.
+    const fn about(self) -> &'static str {
+        match self {
+            Self::Pub => "publishes a message, or one per line of its input, and ends.",
+            Self::Sub => "subscribes to topics and prints the messages that come.",
+        }
+    }
+
+    const fn usage(self) -> &'static str {
+        match self {
+            Self::Pub => "[options] -t topic {-m message | -f file | -l | -n | -s}",
+            Self::Sub => "[options] -t topic ...",
+        }
+    }
+}
+
+/// One option.
+#[derive(Debug)]
+pub(crate) struct Flag {
+    /// Without the dash.
+    pub short: Option<char>,
+    /// Without the dashes.
+    pub long: Option<&'static str>,
+    pub tools: &'static [Tool],
+    /// For help: one sentence, or a few.
+    pub help: &'static str,
+    pub action: Action,
+}
+
+/// What an option takes and does.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Switch(fn(&mut Low)),
+    /// Says where the payload comes from.
+    Source(Source),
+    Value {
+        /// How help names the value.
+        name: &'static str,
+        /// How the error names it when it is missing, and the option itself where that is not as typed.
+        missing: &'static str,
+        complains_as: &'static str,
+        apply: fn(&mut Low, Value<'_>) -> Result<(), String>,
+    },
+    /// `-D command name [key] value`
+    Property,
+    Help,
+    Version,
+}
+
+/// The value of an option, with the tool that got it (some mean different things by one letter).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value<'a> {
+    pub tool: Tool,
+    pub text: &'a OsString,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    Run(Box<Low>),
+    Help,
+    Version,
+}
+
+/// A wrong option: the line to show.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Complaint(pub(crate) String);
+
+impl Complaint {
+    /// The usual kind, which begins with "Error:".
+    pub(crate) fn error(text: &str) -> Self {
+        Self(format!("Error: {text}"))
+    }
+}
+
+impl From<String> for Complaint {
+    fn from(text: String) -> Self {
+        Self::error(&text)
+    }
+}
+
+/// Reads a tool's arguments from left to right; the first wrong one ends it.
+pub(crate) fn parse(tool: Tool, args: &[OsString]) -> Result<Parsed, Complaint> {
+    let mut low = Low::default();
+    let mut rest = args.iter();
+    while let Some(typed) = rest.next() {
+        let Some(flag) = typed.to_str().and_then(|typed| find(tool, typed)) else {
+            return Err(unknown(tool, &typed.to_string_lossy()));
+        };
+        match &flag.action {
+            Action::Help => return Ok(Parsed::Help),
+            Action::Version => return Ok(Parsed::Version),
+            Action::Switch(apply) => apply(&mut low),
+            Action::Source(source) => defs::set_source(&mut low, source.clone())?,
+            Action::Value { missing, complains_as, apply, .. } => {
+                let Some(text) = rest.next() else {
+                    return Err(format!("{complains_as} argument given but {missing} specified.").into());
+                };
+                apply(&mut low, Value { tool, text })?;
+            }
+            Action::Property => property::parse(&mut rest, &mut low)?,
+        }
+    }
+    Ok(Parsed::Run(Box::new(low)))
+}
+
+/// The help of a tool called `program`.
+pub(crate) fn help(tool: Tool, program: &str) -> String {
+    let mut out = format!("{program} {}\n\nUsage: {program} {}\n\n", tool.about(), tool.usage());
+    for flag in defs::FLAGS.iter().filter(|flag| flag.tools.contains(&tool)) {
+        let value = match &flag.action {
+            Action::Value { name, .. } => format!(" {name}"),
+            Action::Property => " command name [key] value".to_owned(),
+            _ => String::new(),
+        };
+        let names = match (flag.short, flag.long) {
+            (Some(short), Some(long)) => format!("-{short}, --{long}{value}"),
+            (Some(short), None) => format!("-{short}{value}"),
+            (None, long) => format!("    --{}{value}", long.unwrap_or_default()),
+        };
+        write_entry(&mut out, &names, flag.help);
+    }
+    if tool == Tool::Sub {
+        out.push('\n');
+        out.push_str(crate::format::HELP);
+    }
+    out
+}
+
+const HELP_COLUMN: usize = 34;
+const HELP_WIDTH: usize = 100;
+
+/// Two columns: the names, and the help wrapped beside or below them.
+fn write_entry(out: &mut String, names: &str, help: &str) {
+    let mut line = format!("  {names}");
+    if line.len() + 2 > HELP_COLUMN {
+        out.push_str(&line);
+        out.push('\n');
+        line.clear();
+    }
+    let mut is_first = true;
+    for word in help.split(' ') {
+        if is_first {
+            let padded = HELP_COLUMN;
+            line = format!("{line:padded$}{word}");
+            is_first = false;
+        } else if line.len() + 1 + word.len() > HELP_WIDTH {
+            out.push_str(&line);
+            out.push('\n');
+            line = format!("{:HELP_COLUMN$}{word}", "");
+        } else {
+            let _infallible = write!(line, " {word}");
+        }
+    }
+    out.push_str(&line);
+    out.push('\n');
+}
+
+fn find(tool: Tool, typed: &str) -> Option<&'static Flag> {
+    let is_it = |flag: &&Flag| match typed.strip_prefix("--") {
+        Some(long) => flag.long == Some(long),
+        None => {
+            let mut chars = typed.strip_prefix('-').unwrap_or_default().chars();
+            let only = chars.next().filter(|_| chars.next().is_none());
+            only.is_some() && flag.short == only
+        }
+    };
+    defs::FLAGS.iter().filter(|flag| flag.tools.contains(&tool)).find(is_it)
+}
+
+fn unknown(tool: Tool, typed: &str) -> Complaint {
+    let mut text = format!("Unknown option '{typed}'.");
+    if defs::LATER.iter().any(|later| later.tools.contains(&tool) && later.names.contains(&typed)) {
+        text.push_str("\nThis version does not have it yet.");
+    } else if let Some(typed) = typed.strip_prefix("--") {
+        let longs = defs::FLAGS.iter().filter(|flag| flag.tools.contains(&tool)).filter_map(|flag| flag.long);
+        if let Some(near) = crate::nearest(typed, longs) {
+            let _infallible = write!(text, "\nDid you mean '--{near}'?");
+        }
+    }
+    text.into()
+}

@@ -1,0 +1,240 @@
+//! `%j` and `%J`: a message as JSON, written as cJSON writes it.
+
+use grovemq_client::{Properties, Received};
+use jiff::Zoned;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+use std::io::{self, Write};
+
+/// A JSON value. Members keep their order and may repeat; a text may be what the network brought instead of UTF-8.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Json {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(Vec<u8>),
+    Array(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+/// The payload as JSON; an empty one is null.
+pub(crate) fn parse_payload(payload: &[u8]) -> Option<Json> {
+    if payload.is_empty() { Some(Json::Null) } else { serde_json::from_slice(payload).ok() }
+}
+
+/// Prints a message; without `payload`, its own is printed as text.
+pub(crate) fn print_message(
+    out: &mut dyn Write,
+    received: &Received,
+    payload: Option<Json>,
+    pretty: bool,
+    now: &Zoned,
+) -> io::Result<()> {
+    let message = &received.message;
+    let text = |text: &str| Json::Text(text.as_bytes().to_vec());
+    let mut members = vec![
+        ("tst".to_owned(), text(&now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ%z").to_string())),
+        ("topic".to_owned(), text(&message.topic)),
+        ("qos".to_owned(), Json::Number(f64::from(message.qos as u8))),
+        ("retain".to_owned(), Json::Number(f64::from(u8::from(message.retain)))),
+        ("payloadlen".to_owned(), len(message.payload.len())),
+    ];
+    if let Some(id) = received.packet_id {
+        members.push(("mid".to_owned(), Json::Number(f64::from(u16::from(id)))));
+    }
+    let properties = properties_of(&message.properties);
+    if !properties.is_empty() {
+        members.push(("properties".to_owned(), Json::Object(properties)));
+    }
+    let own = || if message.payload.is_empty() { Json::Null } else { Json::Text(message.payload.clone()) };
+    members.push(("payload".to_owned(), payload.unwrap_or_else(own)));
+    Json::Object(members).print(out, pretty, 1)
+}
+
+fn len(len: usize) -> Json {
+    // A payload is below 256 MiB.
+    Json::Number(u32::try_from(len).map_or(f64::INFINITY, f64::from))
+}
+
+fn properties_of(properties: &Properties) -> Vec<(String, Json)> {
+    let mut members = Vec::new();
+    let mut add =
+        |name: &str, value: Option<Json>| members.extend(value.map(|value| (name.to_owned(), value)));
+    let text = |text: &Option<String>| text.as_ref().map(|text| Json::Text(text.as_bytes().to_vec()));
+    let number = |number: u32| Json::Number(f64::from(number));
+    add(
+        "subscription-identifier",
+        match *properties.subscription_ids {
+            [] => None,
+            [id] => Some(number(id)),
+            ref ids => Some(Json::Array(ids.iter().copied().map(number).collect())),
+        },
+    );
+    add("payload-format-indicator", properties.payload_format.map(|is_text| number(u32::from(is_text))));
+    add("topic-alias", properties.topic_alias.map(|alias| number(u32::from(alias))));
+    add("response-topic", text(&properties.response_topic));
+    add("correlation-data", properties.correlation_data.clone().map(Json::Text));
+    add("content-type", text(&properties.content_type));
+    let user = properties.user.iter();
+    let user: Vec<_> =
+        user.map(|(key, value)| (key.clone(), Json::Text(value.as_bytes().to_vec()))).collect();
+    add("user-properties", (!user.is_empty()).then_some(Json::Object(user)));
+    add("message-expiry-interval", properties.message_expiry.map(number));
+    members
+}
+
+impl Json {
+    /// `depth` is the number of tabs before members, for `pretty`.
+    fn print(&self, out: &mut dyn Write, pretty: bool, depth: usize) -> io::Result<()> {
+        match self {
+            Self::Null => out.write_all(b"null"),
+            Self::Bool(value) => write!(out, "{value}"),
+            Self::Number(value) => out.write_all(number_text(*value).as_bytes()),
+            Self::Text(bytes) => print_text(out, bytes),
+            Self::Array(items) => {
+                out.write_all(b"[")?;
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        out.write_all(if pretty { b", " } else { b"," })?;
+                    }
+                    item.print(out, pretty, depth + 1)?;
+                }
+                out.write_all(b"]")
+            }
+            Self::Object(members) => print_object(out, members, pretty, depth),
+        }
+    }
+}
+
+fn print_object(
+    out: &mut dyn Write,
+    members: &[(String, Json)],
+    pretty: bool,
+    depth: usize,
+) -> io::Result<()> {
+    let tabs = |out: &mut dyn Write, count: usize| (0..count).try_for_each(|_| out.write_all(b"\t"));
+    out.write_all(if pretty { b"{\n" } else { b"{" })?;
+    for (i, (name, value)) in members.iter().enumerate() {
+        if i > 0 {
+            out.write_all(if pretty { b",\n" } else { b"," })?;
+        }
+        if pretty {
+            tabs(out, depth)?;
+        }
+        print_text(out, name.as_bytes())?;
+        out.write_all(if pretty { b":\t" } else { b":" })?;
+        value.print(out, pretty, depth + 1)?;
+    }
+    if pretty {
+        if !members.is_empty() {
+            out.write_all(b"\n")?;
+        }
+        tabs(out, depth - 1)?;
+    }
+    out.write_all(b"}")
+}
+
+fn print_text(out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+    out.write_all(b"\"")?;
+    for &byte in bytes {
+        match byte {
+            b'"' => out.write_all(b"\\\"")?,
+            b'\\' => out.write_all(b"\\\\")?,
+            8 => out.write_all(b"\\b")?,
+            12 => out.write_all(b"\\f")?,
+            b'\n' => out.write_all(b"\\n")?,
+            b'\r' => out.write_all(b"\\r")?,
+            b'\t' => out.write_all(b"\\t")?,
+            0..32 => write!(out, "\\u{byte:04x}")?,
+            _ => out.write_all(&[byte])?,
+        }
+    }
+    out.write_all(b"\"")
+}
+
+/// As C's `%1.15g`, or `%1.17g` where the former is another number.
+fn number_text(value: f64) -> String {
+    if !value.is_finite() {
+        return "null".to_owned();
+    }
+    let short = general(value, 15);
+    let read: f64 = short.parse().unwrap_or(f64::NAN);
+    let tolerance = value.abs().max(read.abs()) * f64::EPSILON;
+    if (value - read).abs() <= tolerance { short } else { general(value, 17) }
+}
+
+/// C's `%.<digits>g` of a finite number.
+fn general(value: f64, digits: usize) -> String {
+    let scientific = format!("{value:.*e}", digits - 1);
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trim = |text: &str| match text.split_once('.') {
+        Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        None => text.to_owned(),
+    };
+    match i32::try_from(digits).unwrap_or(i32::MAX) - 1 - exponent {
+        decimals @ 0.. if exponent >= -4 => trim(&format!("{value:.*}", decimals.unsigned_abs() as usize)),
+        _ => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{}e{sign}{:02}", trim(mantissa), exponent.unsigned_abs())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "cJSON keeps all numbers as doubles")]
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "cJSON keeps all numbers as doubles")]
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::Number(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.as_bytes().to_vec()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Json::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+        let mut object = Vec::new();
+        while let Some(member) = members.next_entry()? {
+            object.push(member);
+        }
+        Ok(Json::Object(object))
+    }
+}

@@ -1,0 +1,218 @@
+//! `sub`: subscribes and prints what comes.
+
+use crate::exit::Exit;
+use crate::flags::high::Subscribing;
+use crate::format::Printed;
+use crate::watch::{self, Loss, Watch};
+use grovemq_client::{Client, Error, Event, Message, Qos, ReasonCode, Received, topic};
+use std::io::{self, BufWriter, Write};
+use std::pin::pin;
+use tokio::time::{Instant, sleep_until};
+
+/// Subscribes, prints, and gives the exit code.
+pub(crate) fn run(plan: &Subscribing) -> Exit {
+    crate::block_on(async {
+        let out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
+        Subscriber { plan, out, watch: Watch::new(&plan.session), left: plan.count, end: None }.run().await
+    })
+}
+
+const OUTPUT_BYTES: usize = 64 << 10;
+
+struct Subscriber<'a, W> {
+    plan: &'a Subscribing,
+    out: W,
+    watch: Watch,
+    /// How many messages are still to be printed.
+    left: Option<u32>,
+    /// How it ends, once that is certain.
+    end: Option<Exit>,
+}
+
+impl<W: Write> Subscriber<'_, W> {
+    async fn run(mut self) -> Exit {
+        let (client, mut events) = Client::start(self.plan.session.options.clone());
+        let mut asking = pin!(ask(&client, self.plan));
+        let mut interrupted = pin!(crate::interrupted());
+        // Without a limit the branch is off, and the time does not matter.
+        let deadline = Instant::now() + self.plan.wait.unwrap_or_default();
+        let mut too_late = pin!(sleep_until(deadline));
+        let (mut is_online, mut is_asking) = (false, true);
+        while self.end.is_none() {
+            tokio::select! {
+                biased;
+                event = events.next() => {
+                    let mut next = event;
+                    if next.is_none() {
+                        self.end = Some(Exit::FAILURE);
+                    }
+                    while let Some(event) = next.take().filter(|_| self.end.is_none()) {
+                        is_online = match event {
+                            Event::Connected(_) => true,
+                            Event::Disconnected(_) => false,
+                            _ => is_online,
+                        };
+                        if let Err(error) = self.take(event, &client).await {
+                            return broken_output(&error, self.plan);
+                        }
+                        next = if self.end.is_none() { events.try_next() } else { None };
+                    }
+                    if let Err(error) = self.out.flush() {
+                        return broken_output(&error, self.plan);
+                    }
+                }
+                answer = &mut asking, if is_online && is_asking => {
+                    is_asking = false;
+                    self.answered(answer);
+                }
+                () = &mut interrupted => self.end = Some(Exit::OK),
+                () = &mut too_late, if self.plan.wait.is_some() => {
+                    self.plan.session.complain("Timed out");
+                    self.end = Some(Exit::TIMED_OUT);
+                }
+            }
+        }
+        if is_online {
+            self.say_goodbye(&client, &mut events).await;
+        }
+        self.end.unwrap_or(Exit::OK)
+    }
+
+    /// The last packets are still shown, messages no longer.
+    async fn say_goodbye(&mut self, client: &Client, events: &mut grovemq_client::Events) {
+        let goodbye = client.disconnect(self.plan.session.disconnect.clone());
+        let show = async {
+            while let Some(event) = events.next().await {
+                if let Event::Packet(direction, note) = event {
+                    // There is no later line that could fail as well.
+                    self.watch.packet(&mut self.out, direction, &note).ok();
+                }
+            }
+            self.out.flush().ok();
+        };
+        // An error here is the connection's end, which was wanted.
+        drop(tokio::join!(goodbye, show));
+    }
+
+    async fn take(&mut self, event: Event, client: &Client) -> io::Result<()> {
+        match event {
+            Event::Message(received) => return self.message(&received, client).await,
+            Event::Packet(direction, note) => return self.watch.packet(&mut self.out, direction, &note),
+            Event::Connected(info) => return self.watch.connected(&mut self.out, &info.client_id),
+            Event::Refused(refusal) => {
+                self.watch.release(&mut self.out)?;
+                let (line, exit) = watch::refused(&refusal);
+                self.plan.session.complain(&line);
+                self.end = Some(exit);
+            }
+            Event::Disconnected(error) => self.disconnected(&error),
+            Event::SubscriptionLost { filter, reason } => {
+                let line = format!("Warning: The subscription to '{filter}' is lost: {reason}.");
+                self.plan.session.complain(&line);
+            }
+            Event::Reconnecting { .. } | Event::Auth { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A server that cannot be reached at first ends it; later ones may come back.
+    fn disconnected(&mut self, error: &Error) {
+        let (loss, line, exit) = watch::lost(error);
+        match loss {
+            Loss::Broken => {}
+            Loss::Unreachable if self.watch.was_online() => {}
+            Loss::Dismissed | Loss::Closed => self.end = Some(Exit::OK),
+            Loss::Unreachable | Loss::Garbled => {
+                self.plan.session.complain(&line);
+                self.end = Some(exit);
+            }
+        }
+    }
+
+    fn answered(&mut self, answer: Result<Vec<ReasonCode>, Error>) {
+        match answer {
+            Ok(codes) if codes.iter().all(|code| code.is_error()) => {
+                self.plan.session.complain("All subscription requests were denied.");
+                self.end = Some(Exit::OK);
+            }
+            Ok(_) if self.plan.exit_after_suback => self.end = Some(Exit::OK),
+            // The end of the connection is told where it happens.
+            Ok(_) | Err(Error::Closed | Error::ConnectionLost | Error::Protocol(_)) => {}
+            Err(error) => {
+                self.plan.session.complain(&format!("Error: {error}"));
+                self.end = Some(Exit::FAILURE);
+            }
+        }
+    }
+
+    async fn message(&mut self, received: &Received, client: &Client) -> io::Result<()> {
+        let message = &received.message;
+        if self.plan.retained_only && !message.retain {
+            self.end = Some(Exit::OK);
+            return Ok(());
+        }
+        if self.plan.filter_out.iter().any(|filter| topic::matches(filter, &message.topic)) {
+            return Ok(());
+        }
+        if message.retain && self.plan.remove_retained {
+            let removal = Message::new(&message.topic, "").qos(Qos::AtLeastOnce).retain(true);
+            // Whether it worked shows with the next subscription.
+            drop(client.publish(removal).await);
+        }
+        if message.retain && self.plan.no_retained {
+            return Ok(());
+        }
+        self.print(received)?;
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+            if *left == 0 {
+                self.end = Some(Exit::OK);
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, received: &Received) -> io::Result<()> {
+        let message = &received.message;
+        let line_end: &[u8] = if self.plan.line_end { b"\n" } else { b"" };
+        if let Some(format) = &self.plan.format {
+            if format.print(&mut self.out, received, self.plan.pretty)? == Printed::NotJson {
+                let topic = &message.topic;
+                let line = format!("Error: Message payload is not valid JSON on topic {topic}.");
+                self.plan.session.complain(&line);
+            }
+            return self.out.write_all(line_end);
+        }
+        if message.payload.is_empty() {
+            let shown = self.plan.verbose && self.plan.line_end;
+            return if shown { writeln!(self.out, "{} (null)", message.topic) } else { Ok(()) };
+        }
+        if self.plan.verbose {
+            write!(self.out, "{} ", message.topic)?;
+        }
+        self.out.write_all(&message.payload)?;
+        self.out.write_all(line_end)
+    }
+}
+
+/// Both requests go out at once; the answer is that to the subscription.
+async fn ask(client: &Client, plan: &Subscribing) -> Result<Vec<ReasonCode>, Error> {
+    let subscribed = client.subscribe_with(plan.subscribe.clone());
+    let unsubscribed = async {
+        match plan.unsubscribe.clone() {
+            Some(request) => client.unsubscribe_with(request).await.map(drop),
+            None => Ok(()),
+        }
+    };
+    let (answer, unsubscribed) = tokio::join!(subscribed, unsubscribed);
+    unsubscribed.and(answer)
+}
+
+/// A reader that has seen enough is no failure.
+fn broken_output(error: &io::Error, plan: &Subscribing) -> Exit {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Exit::OK;
+    }
+    plan.session.complain(&format!("Error: {error}"));
+    Exit::FAILURE
+}

@@ -1,0 +1,56 @@
+//! From the command lines of `pub` and `sub` to what they do.
+
+use crate::exit::Exit;
+use crate::flags::high::{Publishing, Subscribing};
+use crate::flags::{self, Complaint, Low, Parsed, Tool};
+use crate::{Call, publish, subscribe};
+
+/// `pub`, `mosquitto_pub`
+pub(crate) fn run_pub(call: &Call) -> Exit {
+    let low = match parse(Tool::Pub, call) {
+        Ok(low) => low,
+        Err(exit) => return exit,
+    };
+    match Publishing::new(low) {
+        Ok(Some(plan)) => publish::run(&plan),
+        Ok(None) => {
+            crate::complain("Error: Both topic and message must be supplied.");
+            crate::print(&flags::help(Tool::Pub, &call.program));
+            Exit::FAILURE
+        }
+        Err(complaint) => refuse(&complaint, call),
+    }
+}
+
+/// `sub`, `mosquitto_sub`
+pub(crate) fn run_sub(call: &Call) -> Exit {
+    let low = match parse(Tool::Sub, call) {
+        Ok(low) => low,
+        Err(exit) => return exit,
+    };
+    match Subscribing::new(low) {
+        Ok(plan) => subscribe::run(&plan),
+        Err(complaint) => refuse(&complaint, call),
+    }
+}
+
+fn parse(tool: Tool, call: &Call) -> Result<Low, Exit> {
+    let told = |text: &str| {
+        let printed = crate::print(text);
+        // The original takes a question for a failure.
+        if call.by_original_name { Exit::FAILURE } else { printed }
+    };
+    match flags::parse(tool, &call.args) {
+        Ok(Parsed::Run(low)) => Ok(*low),
+        Ok(Parsed::Help) => Err(told(&flags::help(tool, &call.program))),
+        Ok(Parsed::Version) => {
+            Err(told(&format!("{} version {} (GroveMQ)\n", call.program, env!("CARGO_PKG_VERSION"))))
+        }
+        Err(complaint) => Err(refuse(&complaint, call)),
+    }
+}
+
+fn refuse(complaint: &Complaint, call: &Call) -> Exit {
+    crate::complain(&format!("{}\n\nUse '{} --help' to see usage.", complaint.0, call.program));
+    Exit::FAILURE
+}

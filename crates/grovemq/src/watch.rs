@@ -1,0 +1,213 @@
+//! What `pub` and `sub` tell of their connection: the packets (`-d`), and why it failed.
+
+use crate::exit::Exit;
+use crate::flags::high::Session;
+use grovemq_client::{Direction, Error, PacketNote, Qos, ReasonCode, Refusal, SubscribeOptions};
+use std::io::{self, ErrorKind, Write};
+
+/// Follows one client's connection.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// How the client calls itself; the original shows C's idea of nothing where the server is to choose.
+    label: String,
+    /// QoS 0 messages have no packet id; they are counted instead.
+    messages: u16,
+    was_online: bool,
+    /// A CONNACK not shown yet: the id to show it with may be in it.
+    connack: Option<u8>,
+}
+
+/// How the end of a connection concerns a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// There never was one.
+    Unreachable,
+    /// It broke, and another may do better.
+    Broken,
+    /// The server did not keep to the protocol.
+    Garbled,
+    /// The server said good-bye.
+    Dismissed,
+    /// We said good-bye.
+    Closed,
+}
+
+impl Watch {
+    pub(crate) fn new(session: &Session) -> Self {
+        let mut watch = Self { label: "(null)".to_owned(), messages: 0, was_online: false, connack: None };
+        watch.set_label(&session.client_id);
+        watch
+    }
+
+    /// The server has taken us, by this client id.
+    pub(crate) fn connected(&mut self, out: &mut dyn Write, client_id: &str) -> io::Result<()> {
+        self.was_online = true;
+        self.set_label(client_id);
+        self.release(out)
+    }
+
+    /// Shows the CONNACK that was kept back.
+    pub(crate) fn release(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        match self.connack.take() {
+            Some(code) => writeln!(out, "Client {} received CONNACK ({code})", self.label),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there has ever been a connection.
+    pub(crate) fn was_online(&self) -> bool {
+        self.was_online
+    }
+
+    fn set_label(&mut self, client_id: &str) {
+        if !client_id.is_empty() {
+            client_id.clone_into(&mut self.label);
+        }
+    }
+
+    /// A packet went by.
+    pub(crate) fn packet(
+        &mut self,
+        out: &mut dyn Write,
+        direction: Direction,
+        note: &PacketNote,
+    ) -> io::Result<()> {
+        let (sent, verb) = match direction {
+            Direction::Sent => (true, "sending"),
+            Direction::Received => (false, "received"),
+        };
+        if let (PacketNote::Disconnect { reason }, false) = (note, sent) {
+            return writeln!(out, "Received DISCONNECT ({})", *reason as u8);
+        }
+        let head = format!("Client {} {verb}", self.label);
+        match note {
+            PacketNote::Connect => writeln!(out, "{head} CONNECT"),
+            PacketNote::ConnAck { code } => {
+                self.connack = Some(*code);
+                Ok(())
+            }
+            PacketNote::Publish { dup, qos, retain, packet_id, topic, payload_len } => {
+                let (dup, retain) = (u8::from(*dup), u8::from(*retain));
+                let id = if sent { self.message_id(*qos, *packet_id) } else { *packet_id };
+                let qos = *qos as u8;
+                writeln!(
+                    out,
+                    "{head} PUBLISH (d{dup}, q{qos}, r{retain}, m{id}, '{topic}', ... ({payload_len} bytes))"
+                )
+            }
+            PacketNote::PubAck { packet_id, reason } => ack(out, &head, "PUBACK", *packet_id, *reason, sent),
+            PacketNote::PubComp { packet_id, .. } if sent => writeln!(out, "{head} PUBCOMP (m{packet_id})"),
+            PacketNote::PubComp { packet_id, reason } => {
+                ack(out, &head, "PUBCOMP", *packet_id, *reason, sent)
+            }
+            PacketNote::PubRec { packet_id, reason } if sent => {
+                ack(out, &head, "PUBREC", *packet_id, *reason, sent)
+            }
+            PacketNote::PubRec { packet_id, .. } => writeln!(out, "{head} PUBREC (Mid: {packet_id})"),
+            PacketNote::PubRel { packet_id, .. } if sent => writeln!(out, "{head} PUBREL (m{packet_id})"),
+            PacketNote::PubRel { packet_id, .. } => writeln!(out, "{head} PUBREL (Mid: {packet_id})"),
+            PacketNote::Subscribe { packet_id, filters } => {
+                self.messages = *packet_id;
+                filters.iter().try_for_each(|(filter, options)| {
+                    let qos = options.qos as u8;
+                    let bits = option_bits(*options);
+                    writeln!(
+                        out,
+                        "{head} SUBSCRIBE (Mid: {packet_id}, Topic: {filter}, QoS: {qos}, Options: {bits:#04x})"
+                    )
+                })
+            }
+            PacketNote::SubAck { packet_id, codes } => {
+                let codes: Vec<String> = codes.iter().map(|code| (*code as u8).to_string()).collect();
+                writeln!(out, "{head} SUBACK\nSubscribed (mid: {packet_id}): {}", codes.join(", "))
+            }
+            PacketNote::Unsubscribe { packet_id, filters } => {
+                self.messages = *packet_id;
+                filters.iter().try_for_each(|filter| {
+                    writeln!(out, "{head} UNSUBSCRIBE (Mid: {packet_id}, Topic: {filter})")
+                })
+            }
+            PacketNote::UnsubAck { .. } => writeln!(out, "{head} UNSUBACK"),
+            PacketNote::PingReq => writeln!(out, "{head} PINGREQ"),
+            PacketNote::PingResp => writeln!(out, "{head} PINGRESP"),
+            PacketNote::Disconnect { .. } => writeln!(out, "{head} DISCONNECT"),
+            PacketNote::Auth { .. } => writeln!(out, "{head} AUTH"),
+        }
+    }
+
+    fn message_id(&mut self, qos: Qos, packet_id: u16) -> u16 {
+        self.messages = if qos == Qos::AtMostOnce { self.messages.wrapping_add(1).max(1) } else { packet_id };
+        self.messages
+    }
+}
+
+fn ack(
+    out: &mut dyn Write,
+    head: &str,
+    name: &str,
+    id: u16,
+    reason: ReasonCode,
+    sent: bool,
+) -> io::Result<()> {
+    let code = reason as u8;
+    if sent {
+        writeln!(out, "{head} {name} (m{id}, rc{code})")
+    } else {
+        writeln!(out, "{head} {name} (Mid: {id}, RC:{code})")
+    }
+}
+
+/// The subscription options as they travel, but for the QoS.
+fn option_bits(options: SubscribeOptions) -> u8 {
+    u8::from(options.no_local) << 2
+        | u8::from(options.retain_as_published) << 3
+        | (options.retain_handling as u8) << 4
+}
+
+/// The words for a refused connection, and the exit code.
+pub(crate) fn refused(refusal: &Refusal) -> (String, Exit) {
+    let text = match refusal.v3_code {
+        None => refusal.reason.to_string(),
+        Some(1) => "Connection Refused: unacceptable protocol version.".to_owned(),
+        Some(2) => "Connection Refused: identifier rejected.".to_owned(),
+        Some(3) => "Connection Refused: broker unavailable.".to_owned(),
+        Some(4) => "Connection Refused: bad user name or password.".to_owned(),
+        Some(5) => "Connection Refused: not authorised.".to_owned(),
+        Some(_) => "Connection Refused: unknown reason.".to_owned(),
+    };
+    let is_version = refusal.v3_code.is_none() && refusal.reason == ReasonCode::UnsupportedProtocolVersion;
+    let hint = if is_version { ". Try connecting to an MQTT v5 broker, or use MQTT v3.x mode." } else { "" };
+    (format!("Connection error: {text}{hint}"), Exit::refused(refusal.reason, refusal.v3_code))
+}
+
+/// What the end of a connection means, the words for it, and the exit code if it is the end of the tool.
+pub(crate) fn lost(error: &Error) -> (Loss, String, Exit) {
+    let lost = |loss, text: &str, exit| (loss, format!("Error: {text}"), exit);
+    match error {
+        Error::Closed => (Loss::Closed, String::new(), Exit::OK),
+        Error::Resolve { .. } => {
+            (Loss::Unreachable, "Unable to connect (Lookup error.).".to_owned(), Exit::FAILURE)
+        }
+        Error::ConnectTimeout => lost(Loss::Unreachable, "Connection timed out", Exit::FAILURE),
+        Error::Io { kind, text } => match kind {
+            ErrorKind::ConnectionRefused => lost(Loss::Unreachable, "Connection refused", Exit::FAILURE),
+            ErrorKind::HostUnreachable => lost(Loss::Unreachable, "No route to host", Exit::FAILURE),
+            ErrorKind::NetworkUnreachable => lost(Loss::Unreachable, "Network is unreachable", Exit::FAILURE),
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+                lost(Loss::Broken, LOST, Exit::CONNECTION_LOST)
+            }
+            _ => lost(Loss::Unreachable, text, Exit::FAILURE),
+        },
+        Error::ConnectionLost | Error::Timeout(_) => lost(Loss::Broken, LOST, Exit::CONNECTION_LOST),
+        Error::Protocol(_) => lost(Loss::Garbled, PROTOCOL_ERROR, Exit::PROTOCOL),
+        Error::ServerClosed { .. } => {
+            lost(Loss::Dismissed, "The client is not currently connected.", Exit::NO_CONNECTION)
+        }
+        other => lost(Loss::Unreachable, &other.to_string(), Exit::FAILURE),
+    }
+}
+
+const LOST: &str = "The connection was lost.";
+
+pub(crate) const PROTOCOL_ERROR: &str =
+    "A network protocol error occurred when communicating with the broker.";
