@@ -47,7 +47,6 @@ pub(crate) struct Connection {
     /// A Session Expiry Interval of CONNECT that was 0 may not be raised later.
     pub(crate) expiry_at_connect: u32,
     pub(crate) aliases: Option<Box<Aliases>>,
-    pub(crate) cause: Option<Cause>,
 }
 
 /// Topic aliases of both directions.
@@ -77,7 +76,6 @@ impl Connection {
             allowed_serial: 0,
             expiry_at_connect: 0,
             aliases: None,
-            cause: None,
         }
     }
 

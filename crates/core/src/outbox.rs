@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 /// Payloads of at least this many bytes ride by reference where a shared message exists.
-pub const BY_REFERENCE_MIN: usize = 4096;
+pub(crate) const BY_REFERENCE_MIN: usize = 4096;
 
 /// Bytes in order of sending. Owns no memory while empty.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A message for one session, with what is particular to that session.
 #[derive(Clone, Debug)]
-pub struct Parcel {
+pub(crate) struct Parcel {
     pub message: Arc<Message>,
     pub qos: Qos,
     pub retain: bool,
@@ -18,7 +18,7 @@ pub struct Parcel {
 
 /// A message with a packet id.
 #[derive(Debug)]
-pub struct Inflight {
+pub(crate) struct Inflight {
     pub id: u16,
     /// `None` once it is over; the place is kept until all before it are over, too.
     state: Option<Sender>,
@@ -28,14 +28,14 @@ pub struct Inflight {
 
 /// What to send again after a reconnect.
 #[derive(Debug)]
-pub enum Resend<'a> {
+pub(crate) enum Resend<'a> {
     Publish(&'a Parcel, u16),
     PubRel(u16),
 }
 
 /// Packet ids are given out in sequence and freed in sequence, so an id's place is a subtraction.
 #[derive(Debug, Default)]
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     inflight: VecDeque<Inflight>,
     queue: VecDeque<Parcel>,
     queue_bytes: usize,
@@ -48,14 +48,14 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// A new connection: all that is in flight is to be sent again. [MQTT-4.4.0-1]
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.sent = 0;
         self.outstanding = 0;
     }
 
     /// Whether a new message may be sent at once.
     #[inline]
-    pub fn has_room(&self, window: u16) -> bool {
+    pub(crate) fn has_room(&self, window: u16) -> bool {
         self.queue.is_empty() && self.may_send(window)
     }
 
@@ -65,7 +65,7 @@ impl Outgoing {
     }
 
     /// Takes a message into flight; gives its packet id. The caller has asked for room and sends it now.
-    pub fn admit(&mut self, parcel: Parcel) -> u16 {
+    pub(crate) fn admit(&mut self, parcel: Parcel) -> u16 {
         self.last_id = if self.last_id == u16::MAX { 1 } else { self.last_id + 1 };
         let state = if parcel.qos == Qos::ExactlyOnce { Sender::AwaitPubRec } else { Sender::AwaitPubAck };
         self.inflight.push_back(Inflight { id: self.last_id, state: Some(state), parcel: Some(parcel) });
@@ -75,7 +75,7 @@ impl Outgoing {
     }
 
     /// The next queued message that may be sent now.
-    pub fn next_queued(&mut self, window: u16) -> Option<Parcel> {
+    pub(crate) fn next_queued(&mut self, window: u16) -> Option<Parcel> {
         let first = self.queue.front()?;
         if first.qos != Qos::AtMostOnce && !self.may_send(window) {
             return None;
@@ -84,13 +84,13 @@ impl Outgoing {
         self.queue.pop_front()
     }
 
-    pub fn enqueue(&mut self, parcel: Parcel) {
+    pub(crate) fn enqueue(&mut self, parcel: Parcel) {
         self.queue_bytes += parcel.message.size();
         self.queue.push_back(parcel);
     }
 
     /// The next message to be sent again, within the window; marks it as sent.
-    pub fn next_resend(&mut self, window: u16) -> Option<Resend<'_>> {
+    pub(crate) fn next_resend(&mut self, window: u16) -> Option<Resend<'_>> {
         while self.outstanding < window {
             let entry = self.inflight.get(self.sent)?;
             self.sent += 1;
@@ -109,7 +109,7 @@ impl Outgoing {
     }
 
     /// An answer from the receiver.
-    pub fn on_answer(&mut self, id: u16, answer: Answer) -> SenderStep {
+    pub(crate) fn on_answer(&mut self, id: u16, answer: Answer) -> SenderStep {
         let Some(place) = self.place(id) else { return SenderStep::Ignore };
         let Some(entry) = self.inflight.get_mut(place) else { return SenderStep::Ignore };
         let Some(state) = entry.state.as_mut() else { return SenderStep::Ignore };
@@ -123,37 +123,37 @@ impl Outgoing {
     }
 
     /// Gives a message up that was admitted but cannot be sent to this client.
-    pub fn give_up(&mut self, id: u16) {
+    pub(crate) fn give_up(&mut self, id: u16) {
         if let Some(place) = self.place(id) {
             self.finish(place);
         }
     }
 
     /// Keeps only queued messages that `keep` approves of; those in flight are not asked about.
-    pub fn retain_queued(&mut self, mut keep: impl FnMut(&Message) -> bool) {
+    pub(crate) fn retain_queued(&mut self, mut keep: impl FnMut(&Message) -> bool) {
         self.queue.retain(|p| keep(&p.message));
         self.queue_bytes = self.queue.iter().map(|p| p.message.size()).sum();
     }
 
-    pub fn queue_len(&self) -> usize {
+    pub(crate) fn queue_len(&self) -> usize {
         self.queue.len()
     }
 
-    pub fn queue_bytes(&self) -> usize {
+    pub(crate) fn queue_bytes(&self) -> usize {
         self.queue_bytes
     }
 
     /// Messages in flight and queued.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queue.len() + self.inflight.iter().filter(|e| e.state.is_some()).count()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.inflight.is_empty()
     }
 
     /// Everything not yet received by the other side, oldest first.
-    pub fn into_parcels(self) -> impl Iterator<Item = Parcel> {
+    pub(crate) fn into_parcels(self) -> impl Iterator<Item = Parcel> {
         self.inflight.into_iter().filter_map(|e| e.parcel).chain(self.queue)
     }
 

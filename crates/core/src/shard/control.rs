@@ -18,6 +18,9 @@ impl Shard {
         frame: &Frame<'_>,
         version: Version,
     ) -> Result<(), Cause> {
+        if frame.kind == PacketType::Connect {
+            return Err(Cause::Protocol("second CONNECT")); // [MQTT-3.1.0-2]
+        }
         let packet = Packet::parse(frame, version)?;
         if self.clients.trace {
             self.trace_received(now, key, &packet);
@@ -39,9 +42,9 @@ impl Shard {
             Packet::Disconnect(p) => return self.on_disconnect(now, key, version, &p),
             // [MQTT-4.12.0-1] no authentication method was agreed on
             Packet::Auth(_) => return Err(Cause::Protocol("AUTH without an authentication method")),
-            // [MQTT-3.1.0-2]
-            Packet::Connect(_) => return Err(Cause::Protocol("second CONNECT")),
-            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp | Packet::Publish(_) => {
+            Packet::Connect(_)
+            | Packet::ConnAck(_)
+            | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp | Packet::Publish(_) => {
                 return Err(Cause::Protocol("a packet only servers send"));
             }
         }

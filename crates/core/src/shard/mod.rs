@@ -21,10 +21,10 @@ use crate::outbox::Outbox;
 use crate::router::{MatchCache, Router};
 use crate::slab::Key;
 use crate::timers::{Timer, Timers};
-use crate::{Limits, ListenerLimits, Time};
+use crate::{Limits, ListenerLimits, MessageRef, Time};
 use clients::{Clients, Variants};
 use foldhash::fast::FixedState;
-use grovemq_codec::{Frame, PacketType, ReasonCode, Version, decode_frame};
+use grovemq_codec::{Frame, PacketType, Qos, ReasonCode, Version, decode_frame};
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -229,6 +229,13 @@ impl Shard {
         for (target, message, shared) in batch.iter() {
             self.route_mail(now, target, message, shared);
         }
+    }
+
+    /// A message of the broker itself, as on `$SYS`.
+    pub fn handle_publish(&mut self, now: Time, topic: &str, payload: &[u8], retain: bool) {
+        let message =
+            MessageRef { topic, properties: &[], payload, qos: Qos::AtMostOnce, retain, expires: None };
+        self.publish_own(now, &message.to_shared(), None);
     }
 
     /// Deadlines that have passed.

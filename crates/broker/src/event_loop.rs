@@ -1,0 +1,427 @@
+//! One thread's loop: sockets in, the shard decides, sockets out.
+
+use crate::inbox::{Arrival, Inbox, Letter, LoginJob, Permit};
+use crate::limits::{CROWDED_PAUSE, EVENTS, GATHER_BYTES, READ_BYTES};
+use grovemq_codec::frame_len;
+use grovemq_core::observe::{Cause, Peer};
+use grovemq_core::{Action, Batch, Key, Next, Shard, Time, Verdict};
+use grovemq_net::Stream;
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+/// The token of the inbox; connections have their slot's number.
+pub(crate) const WAKE: Token = Token(usize::MAX);
+
+/// A connection as the loop sees it.
+#[derive(Debug)]
+struct Wire {
+    key: Key,
+    stream: Stream,
+    peer: Peer,
+    permit: Permit,
+    /// Bytes read and not yet consumed: an unfinished packet, or what waits for its turn.
+    rest: Vec<u8>,
+    /// There may be more to read.
+    readable: bool,
+    /// The other side has closed; what it sent before is still to be read.
+    ended: bool,
+    /// `rest` holds whole packets.
+    unread: bool,
+    /// In `EventLoop::ready`.
+    queued: bool,
+    /// Nothing may be read until a verdict.
+    waiting: bool,
+    /// The socket took less than we had.
+    blocked: bool,
+}
+
+pub(crate) struct EventLoop {
+    id: usize,
+    shard: Shard,
+    poll: Poll,
+    inbox: Arc<Inbox>,
+    /// All shards' inboxes, ours included.
+    inboxes: Vec<Arc<Inbox>>,
+    logins: SyncSender<LoginJob>,
+    epoch: Instant,
+    /// By slot of the shard's connection.
+    wires: Vec<Option<Wire>>,
+    ready: VecDeque<Key>,
+    buffer: Vec<u8>,
+    stopping: bool,
+}
+
+impl EventLoop {
+    pub(crate) fn new(
+        id: usize,
+        shard: Shard,
+        poll: Poll,
+        inboxes: Vec<Arc<Inbox>>,
+        logins: SyncSender<LoginJob>,
+        epoch: Instant,
+    ) -> Option<Self> {
+        let inbox = inboxes.get(id)?.clone();
+        Some(Self {
+            id,
+            shard,
+            poll,
+            inbox,
+            inboxes,
+            logins,
+            epoch,
+            wires: Vec::new(),
+            ready: VecDeque::new(),
+            buffer: vec![0; READ_BYTES + GATHER_BYTES],
+            stopping: false,
+        })
+    }
+
+    /// Runs until [`Letter::Stop`].
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut letters = Vec::new();
+        while !self.stopping {
+            self.sleep(&mut events)?;
+            let now = self.now();
+            self.shard.start_turn();
+            self.inbox.collect(&mut letters);
+            for letter in letters.drain(..) {
+                self.on_letter(now, letter);
+            }
+            for event in &events {
+                if event.token() != WAKE {
+                    self.on_event(now, event);
+                }
+            }
+            if !self.is_crowded() {
+                for _ in 0..self.ready.len() {
+                    let Some(key) = self.ready.pop_front() else { break };
+                    self.serve(now, key);
+                }
+            }
+            if self.shard.has_work() || self.shard.next_timeout().is_some_and(|at| at <= now) {
+                self.shard.handle_timeout(now);
+            }
+            self.settle(now);
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = if self.shard.has_work() {
+            Some(Duration::ZERO)
+        } else if !self.ready.is_empty() {
+            Some(if self.is_crowded() { CROWDED_PAUSE } else { Duration::ZERO })
+        } else {
+            let now = self.now();
+            // one millisecond more, so that the deadline has passed on waking
+            self.shard.next_timeout().map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
+        };
+        let timeout = if timeout == Some(Duration::ZERO) || !self.inbox.fall_asleep() {
+            Some(Duration::ZERO)
+        } else {
+            timeout
+        };
+        let result = self.poll.poll(events, timeout);
+        self.inbox.wake_up();
+        match result {
+            Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Another shard has more post than it can deal with.
+    fn is_crowded(&self) -> bool {
+        self.inboxes.len() > 1
+            && self.inboxes.iter().enumerate().any(|(i, inbox)| i != self.id && inbox.is_crowded())
+    }
+
+    fn on_letter(&mut self, now: Time, letter: Letter) {
+        match letter {
+            Letter::Accepted(arrival) => {
+                self.shard.announce(now, arrival.peer);
+                self.open(now, arrival, Vec::new());
+            }
+            Letter::Moved(arrival, bytes) => self.open(now, arrival, bytes),
+            Letter::Mail(batch) => self.shard.handle_mail(now, &batch),
+            Letter::Verdict(key, verdict) => {
+                self.shard.handle_verdict(now, key, verdict);
+                if let Some(wire) = wire(&mut self.wires, key) {
+                    wire.waiting = false;
+                    wire.unread = true;
+                    self.enqueue(key);
+                }
+            }
+            Letter::Publish { topic, payload, retain } => {
+                self.shard.handle_publish(now, &topic, &payload, retain);
+            }
+            Letter::Stop => {
+                self.shard.handle_shutdown(now);
+                self.stopping = true;
+            }
+        }
+    }
+
+    fn open(&mut self, now: Time, arrival: Arrival, rest: Vec<u8>) {
+        let Arrival { mut stream, peer, permit } = arrival;
+        let key = self.shard.handle_open(now, peer);
+        let slot = key.index as usize;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut stream, Token(slot), interest).is_err() {
+            self.shard.release(key);
+            return;
+        }
+        if self.wires.len() <= slot {
+            self.wires.resize_with(slot + 1, || None);
+        }
+        let unread = !rest.is_empty();
+        let wire = Wire {
+            key,
+            stream,
+            peer,
+            permit,
+            rest,
+            readable: true,
+            ended: false,
+            unread,
+            queued: false,
+            waiting: false,
+            blocked: false,
+        };
+        if let Some(place) = self.wires.get_mut(slot) {
+            *place = Some(wire);
+        }
+        self.enqueue(key);
+    }
+
+    fn on_event(&mut self, now: Time, event: &Event) {
+        let Some(Some(wire)) = self.wires.get_mut(event.token().0) else { return };
+        let key = wire.key;
+        wire.ended |= event.is_read_closed() || event.is_error();
+        wire.readable |= event.is_readable() || wire.ended;
+        let readable = wire.readable;
+        if event.is_writable() && wire.blocked {
+            wire.blocked = false;
+            self.flush(now, key);
+        }
+        if readable {
+            self.enqueue(key);
+        }
+    }
+
+    fn enqueue(&mut self, key: Key) {
+        if let Some(wire) = wire(&mut self.wires, key)
+            && !wire.queued
+        {
+            wire.queued = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    /// A connection's turn: deal with what was read, else read once.
+    fn serve(&mut self, now: Time, key: Key) {
+        let Some(wire) = wire(&mut self.wires, key) else { return };
+        wire.queued = false;
+        if wire.waiting {
+            return;
+        }
+        if wire.unread {
+            let rest = core::mem::take(&mut wire.rest);
+            wire.unread = false;
+            let progress = self.shard.handle_input(now, key, &rest);
+            let left = rest.get(progress.consumed..).unwrap_or_default().to_vec();
+            self.keep(key, left, progress.next);
+        } else if wire.readable {
+            if wire.rest.len() > GATHER_BYTES { self.gather(now, key) } else { self.read(now, key) }
+        }
+        if let Some(wire) = self::wire(&mut self.wires, key)
+            && (wire.unread || wire.readable)
+            && !wire.waiting
+        {
+            self.enqueue(key);
+        }
+    }
+
+    /// Reads behind a copy of the unfinished packet, in the loop's buffer.
+    fn read(&mut self, now: Time, key: Key) {
+        let Some(wire) = wire(&mut self.wires, key) else { return };
+        let kept = wire.rest.len();
+        let Some((head, space)) = self.buffer.split_at_mut_checked(kept) else { return };
+        let Some(space) = space.get_mut(..READ_BYTES) else { return };
+        let n = match read_some(wire, space) {
+            Ok(Some(n)) => n,
+            Ok(None) => return,
+            Err(cause) => return self.shard.handle_closed(now, key, cause),
+        };
+        head.copy_from_slice(&wire.rest);
+        self.shard.count_received(n);
+        let bytes = self.buffer.get(..kept + n).unwrap_or_default();
+        let progress = self.shard.handle_input(now, key, bytes);
+        let left = bytes.get(progress.consumed..).unwrap_or_default();
+        if kept > 0 || !left.is_empty() || progress.next != Next::Read {
+            let left = left.to_vec();
+            self.keep(key, left, progress.next);
+        }
+    }
+
+    /// Reads a large packet to where its beginning stands, until it is whole.
+    fn gather(&mut self, now: Time, key: Key) {
+        let Some(wire) = wire(&mut self.wires, key) else { return };
+        let mut rest = core::mem::take(&mut wire.rest);
+        let kept = rest.len();
+        let whole = frame_len(&rest, u32::MAX).ok().flatten().unwrap_or(0);
+        let want = whole.saturating_sub(kept).clamp(1, READ_BYTES);
+        rest.resize(kept + want, 0);
+        let result = match rest.get_mut(kept..) {
+            Some(space) => read_some(wire, space),
+            None => Ok(None),
+        };
+        let n = result.as_ref().map_or(0, |n| n.unwrap_or(0));
+        rest.truncate(kept + n);
+        self.shard.count_received(n);
+        if let Err(cause) = result {
+            return self.shard.handle_closed(now, key, cause);
+        }
+        if rest.len() < whole {
+            wire.rest = rest;
+            return;
+        }
+        let progress = self.shard.handle_input(now, key, &rest);
+        rest.drain(..progress.consumed);
+        self.keep(key, rest, progress.next);
+    }
+
+    fn keep(&mut self, key: Key, rest: Vec<u8>, next: Next) {
+        let Some(wire) = wire(&mut self.wires, key) else { return };
+        wire.rest = rest;
+        match next {
+            Next::Read => {}
+            Next::Yield => wire.unread = true,
+            Next::Wait => wire.waiting = true,
+        }
+    }
+
+    /// Carries out what the shard decided, until nothing is left.
+    fn settle(&mut self, now: Time) {
+        loop {
+            if let Some(key) = self.shard.poll_dirty() {
+                self.flush(now, key);
+            } else if let Some(action) = self.shard.poll_action() {
+                self.act(now, action);
+            } else {
+                break;
+            }
+        }
+        for to in 0..self.inboxes.len() {
+            let Ok(shard) = u16::try_from(to) else { break };
+            if let (Some(batch), Some(inbox)) = (self.shard.poll_mail(shard), self.inboxes.get(to)) {
+                inbox.post(Letter::Mail(core::mem::replace(batch, Batch::default())));
+            }
+        }
+    }
+
+    fn act(&mut self, now: Time, action: Action) {
+        match action {
+            Action::Close(key) => self.close(now, key),
+            Action::Move(key, to) => {
+                if let Some(mut wire) = self.take(key) {
+                    self.poll.registry().deregister(&mut wire.stream).ok();
+                    self.shard.release(key);
+                    let arrival = Arrival { stream: wire.stream, peer: wire.peer, permit: wire.permit };
+                    if let Some(inbox) = self.inboxes.get(usize::from(to)) {
+                        inbox.post(Letter::Moved(arrival, wire.rest));
+                    }
+                }
+            }
+            Action::Authenticate(key, login) => {
+                let listener = wire(&mut self.wires, key).map_or(0, |w| w.peer.listener);
+                let job = LoginJob { key, listener, login, reply: self.inbox.clone() };
+                if self.logins.try_send(job).is_err() {
+                    self.inbox.post(Letter::Verdict(key, Verdict::Unavailable));
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, now: Time, key: Key) {
+        while let Some(wire) = wire(&mut self.wires, key)
+            && !wire.blocked
+            && let Some(outbox) = self.shard.outbox(key)
+            && !outbox.is_empty()
+        {
+            let result = match outbox.as_single() {
+                Some(bytes) => wire.stream.write(bytes),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); 64];
+                    let n = outbox.slices(&mut slices);
+                    wire.stream.write_vectored(slices.get(..n).unwrap_or_default())
+                }
+            };
+            match result {
+                Ok(n) if n > 0 => self.shard.sent(now, key, n),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => wire.blocked = true,
+                _ => {
+                    wire.blocked = true;
+                    self.shard.handle_closed(now, key, Cause::StreamError);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, now: Time, key: Key) {
+        self.flush(now, key);
+        if let Some(mut wire) = self.take(key) {
+            wire.stream.shutdown_write().ok();
+            // closing with unread input would reset the stream and could take our last words with it
+            wire.stream.read(&mut self.buffer).ok();
+            self.poll.registry().deregister(&mut wire.stream).ok();
+        }
+        self.shard.release(key);
+    }
+
+    fn take(&mut self, key: Key) -> Option<Wire> {
+        let place = self.wires.get_mut(key.index as usize)?;
+        if place.as_ref()?.key == key { place.take() } else { None }
+    }
+}
+
+#[inline]
+fn wire(wires: &mut [Option<Wire>], key: Key) -> Option<&mut Wire> {
+    wires.get_mut(key.index as usize)?.as_mut().filter(|w| w.key == key)
+}
+
+/// One read. `None`: nothing there now. Notes whether more may follow.
+fn read_some(wire: &mut Wire, space: &mut [u8]) -> Result<Option<usize>, Cause> {
+    loop {
+        match wire.stream.read(space) {
+            Ok(0) => {
+                wire.readable = false;
+                return Err(Cause::StreamEnded);
+            }
+            Ok(n) => {
+                // a short read has emptied the socket; its next byte raises a new event, an end seen before does not
+                wire.readable = n == space.len() || wire.ended;
+                return Ok(Some(n));
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                wire.readable = false;
+                return Ok(None);
+            }
+            Err(_) => {
+                wire.readable = false;
+                return Err(Cause::StreamError);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Where an event loop gets its post: new connections, verdicts, other shards' messages.
+
+use crate::limits::INBOX_MESSAGES_MAX;
+use grovemq_core::access::Login;
+use grovemq_core::observe::Peer;
+use grovemq_core::{Batch, Key, Verdict};
+use grovemq_net::Stream;
+use mio::Waker;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A piece of post.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    Accepted(Arrival),
+    /// A connection whose client lives here, with the bytes read so far.
+    Moved(Arrival, Vec<u8>),
+    Mail(Batch),
+    Verdict(Key, Verdict),
+    /// A message of the broker itself.
+    Publish { topic: String, payload: Vec<u8>, retain: bool },
+    Stop,
+}
+
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    /// Given back when the connection ends.
+    pub(crate) permit: Permit,
+}
+
+/// A place among the connections allowed.
+#[derive(Debug)]
+pub(crate) struct Permit(Vec<Arc<AtomicUsize>>);
+
+impl Permit {
+    /// Takes a place in each counter; `None` when one is full.
+    pub(crate) fn take(counters: &[(Arc<AtomicUsize>, Option<usize>)]) -> Option<Self> {
+        let mut taken = Self(Vec::with_capacity(counters.len()));
+        for (counter, max) in counters {
+            if counter.fetch_add(1, Ordering::Relaxed) >= max.unwrap_or(usize::MAX) {
+                counter.fetch_sub(1, Ordering::Relaxed);
+                return None;
+            }
+            taken.0.push(counter.clone());
+        }
+        Some(taken)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        for counter in &self.0 {
+            counter.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A login to check, and where the answer goes.
+#[derive(Debug)]
+pub(crate) struct LoginJob {
+    pub(crate) key: Key,
+    pub(crate) listener: u16,
+    pub(crate) login: Login,
+    pub(crate) reply: Arc<Inbox>,
+}
+
+/// Post for one event loop. Writers take a short lock and wake the loop only if it sleeps.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    letters: Mutex<Vec<Letter>>,
+    /// Messages waiting in batches of other shards.
+    messages: AtomicUsize,
+    asleep: AtomicBool,
+    waker: Waker,
+}
+
+impl Inbox {
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self {
+            letters: Mutex::default(),
+            messages: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            waker,
+        }
+    }
+
+    pub(crate) fn post(&self, letter: Letter) {
+        if let Letter::Mail(batch) = &letter {
+            self.messages.fetch_add(batch.len(), Ordering::Relaxed);
+        }
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            // a failed wake-up costs the loop one of its regular rounds
+            self.waker.wake().ok();
+        }
+    }
+
+    /// Moves all post to `into`.
+    pub(crate) fn collect(&self, into: &mut Vec<Letter>) {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        core::mem::swap(&mut *letters, into);
+        self.messages.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether other shards should rest before they send more.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.messages.load(Ordering::Relaxed) > INBOX_MESSAGES_MAX
+    }
+
+    /// The loop is about to sleep; `false` when there is post and it must not.
+    pub(crate) fn fall_asleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        let empty = self.letters.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if !empty {
+            self.asleep.store(false, Ordering::SeqCst);
+        }
+        empty
+    }
+
+    pub(crate) fn wake_up(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn waker(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+}

@@ -1,0 +1,168 @@
+//! The core's events as the original's log lines.
+
+use crate::log::Log;
+use grovemq_codec::{Packet, Qos, Version};
+use grovemq_config::LogType;
+use grovemq_core::Time;
+use grovemq_core::observe::{Cause, Connected, Event, Observe, Peer};
+use std::sync::Arc;
+
+/// Writes events to the log.
+#[derive(Debug)]
+pub(crate) struct LogObserver {
+    pub(crate) log: Log,
+    /// Ports by listener.
+    pub(crate) ports: Arc<[u16]>,
+}
+
+impl Observe for LogObserver {
+    fn wants_packets(&self) -> bool {
+        self.log.is_on(LogType::Debug)
+    }
+
+    fn on(&mut self, _: Time, event: Event<'_>) {
+        match event {
+            Event::Opened { peer } if self.log.connection_messages => {
+                let port = self.ports.get(usize::from(peer.listener)).copied().unwrap_or(0);
+                self.log.notice(format!("New connection from {} on port {port}.", address(peer)));
+            }
+            Event::Connected(c) => self.connected(&c),
+            Event::Disconnected { peer, client_id, cause, .. } if self.log.connection_messages => {
+                let address = address(peer);
+                let who = client_id.unwrap_or(&address);
+                let place = if client_id.is_some() { format!(" [{address}]") } else { String::new() };
+                let reason = reason_text(cause).map(|r| format!(": {r}")).unwrap_or_default();
+                self.log.notice(format!("Client {who}{place} disconnected{reason}."));
+            }
+            Event::Opened { .. } | Event::Disconnected { .. } => {}
+            Event::Received { client_id, packet } => self.received(client_id, packet),
+            Event::SentPublish { client_id, dup, qos, retain, packet_id, topic, bytes } => {
+                let (d, q, r) = (u8::from(dup), qos as u8, u8::from(retain));
+                let text = format!(
+                    "Sending PUBLISH to {client_id} (d{d}, q{q}, r{r}, m{packet_id}, '{topic}', ... ({bytes} bytes))"
+                );
+                self.log.line(LogType::Debug, text);
+            }
+            Event::Sent { client_id, name, packet_id, reason } => {
+                let detail = match name {
+                    "PINGRESP" => String::new(),
+                    "CONNACK" => format!(" ({packet_id}, {reason})"),
+                    "SUBACK" | "UNSUBACK" => String::new(),
+                    "DISCONNECT" => format!(" (rc{reason})"),
+                    _ => format!(" (m{packet_id}, rc{reason})"),
+                };
+                self.log.line(LogType::Debug, format!("Sending {name} to {client_id}{detail}"));
+            }
+            Event::Subscribed { client_id, filter, options, granted } => {
+                self.log.line(LogType::Debug, format!("\t{filter} (QoS {})", options.qos as u8));
+                let text = format!("{client_id} {} {filter}", (granted as u8).min(2));
+                self.log.line(LogType::Subscribe, text);
+            }
+            Event::Unsubscribed { client_id, filter } => {
+                self.log.line(LogType::Debug, format!("\t{filter}"));
+                self.log.line(LogType::Unsubscribe, format!("{client_id} {filter}"));
+            }
+            Event::Denied { client_id, username, topic, qos, retain, packet_id, bytes, reason } => {
+                let (q, r) = (qos as u8, u8::from(retain));
+                let user = username.map(|u| format!(" (user '{u}')")).unwrap_or_default();
+                self.log.notice(format!(
+                    "Denied PUBLISH from {client_id}{user} (d0, q{q}, r{r}, m{packet_id}, '{topic}', ... \
+                     ({bytes} bytes)): {reason}"
+                ));
+            }
+            Event::Dropping { client_id } => {
+                self.log.notice(format!("Outgoing messages are being dropped for client {client_id}."));
+            }
+            Event::SessionExpired { client_id } => {
+                self.log.notice(format!("Expiring client {client_id} due to timeout."));
+            }
+        }
+    }
+}
+
+impl LogObserver {
+    fn connected(&self, c: &Connected<'_>) {
+        if self.log.connection_messages {
+            let what = if c.bridge { "bridge" } else { "client" };
+            let version = match c.version {
+                Version::V31 => 3,
+                Version::V311 => 4,
+                Version::V5 => 5,
+            };
+            let user = c.username.map(|u| format!(", u'{u}'")).unwrap_or_default();
+            self.log.notice(format!(
+                "New {what} connected from {} as {} (p{version}, c{}, k{}{user}).",
+                address(c.peer),
+                c.client_id,
+                u8::from(c.clean_start),
+                c.keep_alive
+            ));
+        }
+        if !self.log.is_on(LogType::Debug) {
+            return;
+        }
+        match c.will {
+            None => self.log.line(LogType::Debug, "No will message specified.".into()),
+            Some(w) => {
+                let (r, q) = (u8::from(w.retain), w.qos as u8);
+                let text = format!("Will message specified ({} bytes) (r{r}, q{q}).", w.bytes);
+                self.log.line(LogType::Debug, text);
+                self.log.line(LogType::Debug, format!("\t{}", w.topic));
+            }
+        }
+        let present = u8::from(c.session_present);
+        self.log.line(LogType::Debug, format!("Sending CONNACK to {} ({present}, 0)", c.client_id));
+    }
+
+    fn received(&self, client_id: &str, packet: &Packet<'_>) {
+        let text = match packet {
+            Packet::Publish(p) => {
+                let (d, q, r) = (u8::from(p.dup), p.qos as u8, u8::from(p.retain));
+                let id = if p.qos == Qos::AtMostOnce { 0 } else { p.packet_id.map_or(0, core::num::NonZeroU16::get) };
+                let (topic, bytes) = (p.topic, p.payload.len());
+                format!("Received PUBLISH from {client_id} (d{d}, q{q}, r{r}, m{id}, '{topic}', ... ({bytes} bytes))")
+            }
+            Packet::PubAck(p) => format!("Received PUBACK from {client_id} (Mid: {}, RC:{})", p.packet_id, p.reason as u8),
+            Packet::PubRec(p) => format!("Received PUBREC from {client_id} (Mid: {})", p.packet_id),
+            Packet::PubRel(p) => format!("Received PUBREL from {client_id} (Mid: {})", p.packet_id),
+            Packet::PubComp(p) => format!("Received PUBCOMP from {client_id} (Mid: {}, RC:{})", p.packet_id, p.reason as u8),
+            Packet::Subscribe(_) => format!("Received SUBSCRIBE from {client_id}"),
+            Packet::Unsubscribe(_) => format!("Received UNSUBSCRIBE from {client_id}"),
+            Packet::PingReq => format!("Received PINGREQ from {client_id}"),
+            Packet::Disconnect(_) => format!("Received DISCONNECT from {client_id}"),
+            Packet::Auth(p) => format!("Received AUTH from {client_id} (rc{})", p.reason as u8),
+            _ => return,
+        };
+        self.log.line(LogType::Debug, text);
+    }
+}
+
+fn address(peer: Peer) -> String {
+    peer.address.map_or_else(|| "local".into(), |a| format!("{}:{}", a.ip().to_canonical(), a.port()))
+}
+
+/// `None` for a client that said goodbye.
+fn reason_text(cause: Cause) -> Option<&'static str> {
+    Some(match cause {
+        Cause::Disconnect(_) => return None,
+        Cause::StreamEnded => "connection closed by client",
+        Cause::StreamError => "bad socket read/write",
+        Cause::Malformed(_) | Cause::TopicNameInvalid => "malformed packet",
+        Cause::Protocol(_) | Cause::UnsupportedVersion => "protocol error",
+        Cause::PacketTooLarge => "oversize packet",
+        Cause::PayloadTooLarge => "oversize payload",
+        Cause::NotAuthorized => "not authorised",
+        Cause::BadCredentials => "bad username or password",
+        Cause::ServerUnavailable => "server unavailable",
+        Cause::ClientIdInvalid => "client identifier not valid",
+        Cause::TopicAliasInvalid => "topic alias invalid",
+        Cause::BadAuthenticationMethod => "bad authentication method",
+        Cause::KeepAliveTimeout | Cause::ConnectTimeout => "exceeded timeout",
+        Cause::TakenOver => "session taken over",
+        Cause::ReceiveMaximumExceeded => "receive maximum exceeded",
+        Cause::QosNotSupported | Cause::RetainNotSupported => "used disallowed feature",
+        Cause::QuotaExceeded => "quota exceeded",
+        Cause::Administrative => "administrative action",
+        Cause::Shutdown => "server shutting down",
+    })
+}

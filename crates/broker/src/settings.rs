@@ -1,0 +1,59 @@
+//! The configuration as the core takes it.
+
+use crate::security::Security;
+use grovemq_config::{Config, Listener};
+use grovemq_core::access::Authorize;
+use grovemq_core::{Limits, ListenerLimits, ListenerSettings, Settings};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) fn settings(config: &Config, security: &Security, seed: u64) -> Settings {
+    let listeners = config.listeners.iter().zip(&security.gates).map(|(listener, gate)| ListenerSettings {
+        limits: listener_limits(config, listener),
+        allow_anonymous: listener.allow_anonymous,
+        authenticate: gate.passwords.is_some(),
+        access: gate.rules.clone().map(|rules| rules as Arc<dyn Authorize>),
+    });
+    Settings {
+        limits: limits(config),
+        listeners: listeners.collect(),
+        queue_qos0: config.delivery.queue_qos0_messages,
+        upgrade_outgoing_qos: config.delivery.upgrade_outgoing_qos,
+        client_id_prefix: config.clientid_prefixes.clone(),
+        seed,
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let (from, default) = (&config.limits, Limits::default());
+    Limits {
+        packet_bytes_max: from.max_packet_size,
+        connect_bytes_max: default.connect_bytes_max.min(from.max_packet_size),
+        payload_bytes_max: from.message_size_limit.unwrap_or(0),
+        inflight_max: from.max_inflight_messages.unwrap_or(0),
+        inflight_bytes_max: from.max_inflight_bytes.unwrap_or(0).into(),
+        queue_messages_max: from.max_queued_messages.unwrap_or(0),
+        queue_bytes_max: from.max_queued_bytes.unwrap_or(0).into(),
+        sessions_max: from.global_max_clients.unwrap_or(default.sessions_max),
+        keep_alive_max: from.max_keepalive.unwrap_or(0),
+        session_expiry_max: from.persistent_client_expiration.map(seconds),
+        ..default
+    }
+}
+
+fn listener_limits(config: &Config, listener: &Listener) -> ListenerLimits {
+    ListenerLimits {
+        qos_max: listener.max_qos,
+        alias_in_max: listener.max_topic_alias,
+        alias_out_max: listener.max_topic_alias_broker,
+        versions: [listener.versions.v31, listener.versions.v311, listener.versions.v5],
+        empty_client_id: listener.auth.allow_zero_length_clientid,
+        auto_id_prefix: listener.auth.auto_id_prefix.clone(),
+        username_as_client_id: listener.use_username_as_clientid,
+        retain_available: config.delivery.retain_available,
+    }
+}
+
+fn seconds(d: Duration) -> u32 {
+    u32::try_from(d.as_secs()).unwrap_or(u32::MAX)
+}
