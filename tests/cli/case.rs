@@ -22,6 +22,8 @@ pub(crate) struct Case {
     pub(crate) also_v5: bool,
     /// Digits are not compared: they are times, or process ids.
     pub(crate) digits_differ: bool,
+    /// Standard output holds a usage text, which is ours: it must be there, but may differ.
+    pub(crate) own_usage: bool,
     /// Ours may say this in its own words, and why: then the exit code alone is compared, and that something is said.
     pub(crate) own_words: Option<&'static str>,
 }
@@ -34,6 +36,7 @@ const EMPTY: Case = Case {
     then: &[],
     also_v5: true,
     digits_differ: false,
+    own_usage: false,
     own_words: None,
 };
 
@@ -66,6 +69,10 @@ impl Case {
 
     pub(crate) const fn digits_differ(self) -> Self {
         Case { digits_differ: true, ..self }
+    }
+
+    pub(crate) const fn own_usage(self) -> Self {
+        Case { own_usage: true, ..self }
     }
 
     pub(crate) const fn own_words(self, why: &'static str) -> Self {

@@ -102,9 +102,9 @@ const PROPERTIES: &[Case] = &[
 
 /// What is refused before anything is sent.
 const MISTAKES: &[Case] = &[
-    publish("").one_version(),
-    publish("-t a").one_version(),
-    publish("-m x").one_version(),
+    publish("").own_usage().one_version(),
+    publish("-t a").own_usage().one_version(),
+    publish("-m x").own_usage().one_version(),
     publish("-t").one_version(),
     publish("-t a -m").one_version(),
     publish("-t a -m x -h").one_version(),

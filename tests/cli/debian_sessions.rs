@@ -12,7 +12,12 @@ use crate::runner::debian_publishes;
 fn same(what: impl Fn(&dyn Fn(&str) -> Command) -> Vec<Finished>) {
     let theirs = what(&|name| peers::debian(name));
     let ours = what(&|name| peers::ours(name));
-    assert_eq!(theirs, ours);
+    let pairs = (1..).zip(theirs.iter().zip(&ours));
+    let different: Vec<String> = pairs
+        .filter(|(_, (theirs, ours))| theirs != ours)
+        .map(|(run, (theirs, ours))| format!("run {run}\n  theirs {theirs:?}\n  ours   {ours:?}"))
+        .collect();
+    assert!(different.is_empty() && theirs.len() == ours.len(), "{}", different.join("\n"));
 }
 
 fn run(tool: &dyn Fn(&str) -> Command, name: &str, broker: &Broker, args: &str) -> Finished {

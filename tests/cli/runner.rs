@@ -66,7 +66,11 @@ fn difference(case: &Case, v5: bool) -> Option<String> {
         same(&format!("says something (own words: {why})"), &speaks(&theirs.end), &speaks(&ours.end));
     } else {
         let shown = |text: String| if case.digits_differ { without_digits(&text) } else { text };
-        same("stdout", &shown(theirs.end.text()), &shown(ours.end.text()));
+        if case.own_usage {
+            same("stdout is empty", &theirs.end.stdout.is_empty(), &ours.end.stdout.is_empty());
+        } else {
+            same("stdout", &shown(theirs.end.text()), &shown(ours.end.text()));
+        }
         same("stderr", &shown(first_line(&theirs.end.stderr)), &shown(first_line(&ours.end.stderr)));
         if !case.digits_differ {
             same("packets", &theirs.packets, &ours.packets);

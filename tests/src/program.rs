@@ -19,7 +19,7 @@ pub struct Program {
 }
 
 /// How a program ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Finished {
     /// The exit code; 128 + the signal's number if a signal ended it, as a shell says it.
     pub code: i32,
@@ -27,6 +27,12 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// All of standard error.
     pub stderr: String,
+}
+
+impl std::fmt::Debug for Finished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit {}, stdout {:?}, stderr {:?}", self.code, self.text(), self.stderr)
+    }
 }
 
 impl Finished {

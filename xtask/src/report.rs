@@ -84,10 +84,10 @@ impl Report {
 impl Counts {
     /// Takes in the closing line of a test program, `cargo test`'s or nextest's; other lines mean nothing.
     pub(crate) fn take_in(&mut self, line: &str) {
-        let line = line.trim();
+        // nextest repeats the output of failed tests, indented: only a line at the margin is the runner's own
         let numbers = if let Some(rest) = line.strip_prefix("test result:") {
             rest.split_once('.').map(|(_, numbers)| numbers)
-        } else if line.starts_with("Summary [") {
+        } else if line.trim_start().starts_with("Summary [") {
             line.split_once(" run:").map(|(_, numbers)| numbers)
         } else {
             None
@@ -127,6 +127,8 @@ mod tests {
         assert_eq!(counts, Counts { passed: 18, failed: 4, skipped: 8 });
         counts.take_in("     Summary [   0.1s] 1 test run: 1 passed, 0 skipped");
         assert_eq!(counts.passed, 19);
+        counts.take_in("    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 16 filtered out");
+        assert_eq!(counts.failed, 4);
         counts.take_in("test tests::five_passed ... ok, 7 passed");
         assert_eq!(counts.passed, 19);
     }
