@@ -16,7 +16,7 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -35,6 +35,9 @@ const OUTPUT_BYTES_HIGH: usize = 1 << 20;
 
 /// Requests taken in one turn.
 const COMMANDS_PER_TURN: usize = 256;
+
+/// Turns before other tasks get theirs.
+const TURNS_PER_POLL: usize = 4;
 
 /// How long the last bytes may take to leave when the connection ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -203,7 +206,7 @@ impl Task {
         error
     }
 
-    /// Turn after turn until nothing moves. Ready: the connection is over.
+    /// Turn after turn while something moves. Ready: the connection is over.
     fn poll_serve(
         &mut self,
         cx: &mut Context<'_>,
@@ -211,7 +214,7 @@ impl Task {
         mut closing: Pin<&mut Notified<'_>>,
         mut sleep: Pin<&mut Sleep>,
     ) -> Poll<io::Result<()>> {
-        loop {
+        for _ in 0..TURNS_PER_POLL {
             let mut moved = self.poll_read(cx, stream)?;
             moved |= self.poll_commands(cx);
             moved |= self.poll_time(cx, sleep.as_mut());
@@ -234,6 +237,8 @@ impl Task {
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> io::Result<bool> {
@@ -259,8 +264,10 @@ impl Task {
         let busy = room.remaining() == 0;
         input.filled += room.filled().len();
         let taken = self.protocol.handle_input(now, input.bytes.get(..input.filled).unwrap_or_default());
-        input.bytes.copy_within(taken..input.filled, 0);
-        input.filled -= taken;
+        if taken > 0 {
+            input.bytes.copy_within(taken..input.filled, 0);
+            input.filled -= taken;
+        }
         if busy && input.bytes.len() < INPUT_BYTES_BUSY {
             input.bytes.resize(input.bytes.len() * 2, 0);
         } else if input.filled == 0 && input.bytes.len() > INPUT_BYTES_BUSY {
@@ -378,9 +385,8 @@ impl Task {
                 }
             }
             Command::Ack(token) => self.protocol.ack(now, token),
-            Command::Auth(reason, data) => {
-                // A refused exchange ends with the connection's end, which is told.
-                let _unsendable = self.protocol.auth(now, reason, data.as_deref());
+            Command::Auth(reason, data, reply) => {
+                answer(reply, self.protocol.auth(now, reason, data.as_deref()).map_err(Error::from));
             }
             Command::Disconnect(request, reply) => {
                 self.goodbyes.push(reply);
@@ -431,13 +437,28 @@ impl Task {
 
     /// Writes what is left and closes, without waiting for ever.
     async fn flush(&mut self, stream: &mut dyn Stream) {
-        let flushing = poll_fn(|cx| {
-            match self.poll_write(cx, stream) {
-                Ok(_) if !self.output.is_empty() => return Poll::Pending,
-                Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(error)),
+        let (mut shut, mut unread) = (false, false);
+        let flushing = poll_fn(|cx| -> Poll<io::Result<()>> {
+            if !shut {
+                self.poll_write(cx, stream)?;
+                if !self.output.is_empty() {
+                    return Poll::Pending;
+                }
+                ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+                shut = true;
             }
-            Pin::new(&mut *stream).poll_shutdown(cx)
+            // To close with bytes unread would reset the connection, and the server might never see our last packet:
+            // where there are any, read to the end.
+            loop {
+                let mut waste = [0; 4096];
+                let mut waste = ReadBuf::new(&mut waste);
+                match Pin::new(&mut *stream).poll_read(cx, &mut waste)? {
+                    Poll::Ready(()) if waste.filled().is_empty() => return Poll::Ready(Ok(())),
+                    Poll::Ready(()) => unread = true,
+                    Poll::Pending if unread => return Poll::Pending,
+                    Poll::Pending => return Poll::Ready(Ok(())),
+                }
+            }
         });
         // The connection is over either way, and its reason is known.
         drop(timeout(FLUSH_TIMEOUT, flushing).await);

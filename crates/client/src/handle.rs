@@ -139,7 +139,9 @@ impl Client {
     /// Goes on with an authentication exchange (MQTT 5): [`ReasonCode::ContinueAuthentication`] to answer a
     /// challenge, [`ReasonCode::ReAuthenticate`] to begin anew.
     pub async fn auth(&self, reason: ReasonCode, data: Option<Vec<u8>>) -> Result<(), Error> {
-        self.command(Command::Auth(reason, data)).await
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Auth(reason, data, reply)).await?;
+        answer.await.unwrap_or(Err(Error::Closed))
     }
 
     /// Says good-bye once everything given before is sent and acknowledged, at most
@@ -219,7 +221,7 @@ pub(crate) enum Command {
     Subscribe(Subscribe, Reply<Vec<ReasonCode>>),
     Unsubscribe(Unsubscribe, Reply<Vec<ReasonCode>>),
     Ack(AckToken),
-    Auth(ReasonCode, Option<Vec<u8>>),
+    Auth(ReasonCode, Option<Vec<u8>>, Reply<()>),
     Disconnect(Disconnect, Reply<()>),
 }
 

@@ -143,3 +143,67 @@ fn hand_over(mut shared: MutexGuard<'_, Shared>, into: &mut VecDeque<Event>) {
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Message, Received};
+
+    fn message(payload: usize) -> Event {
+        let message = Message::new("t", vec![0; payload]);
+        Event::Message(Received { message, dup: false, packet_id: None, ack: None })
+    }
+
+    fn lifecycle() -> Event {
+        Event::Disconnected(crate::Error::ConnectionLost)
+    }
+
+    #[test]
+    fn full_until_read() {
+        let (sink, source) = mailbox(10_000);
+        let cx = Context::from_waker(Waker::noop());
+        sink.push(&mut VecDeque::from([message(5000)]));
+        assert!(sink.poll_room(&cx).is_ready());
+        sink.push(&mut VecDeque::from([message(5000)]));
+        assert!(sink.poll_room(&cx).is_pending());
+        let mut taken = VecDeque::new();
+        source.take(&mut taken);
+        assert_eq!(taken.len(), 2);
+        assert!(sink.poll_room(&cx).is_ready());
+    }
+
+    #[test]
+    fn nobody_reads_and_nothing_grows_without_bound() {
+        let (sink, source) = mailbox(usize::MAX);
+        for _ in 0..EVENTS_MAX + 10 {
+            sink.push(&mut VecDeque::from([lifecycle()]));
+        }
+        assert!(sink.poll_room(&Context::from_waker(Waker::noop())).is_pending());
+        let mut taken = VecDeque::new();
+        source.take(&mut taken);
+        assert_eq!(taken.len(), EVENTS_MAX);
+    }
+
+    #[test]
+    fn ends_after_the_last_event() {
+        let (sink, source) = mailbox(1);
+        let cx = Context::from_waker(Waker::noop());
+        let mut taken = VecDeque::new();
+        assert!(source.poll_take(&cx, &mut taken).is_pending());
+        sink.push(&mut VecDeque::from([lifecycle()]));
+        drop(sink);
+        assert_eq!(source.poll_take(&cx, &mut taken), Poll::Ready(true));
+        taken.clear();
+        assert_eq!(source.poll_take(&cx, &mut taken), Poll::Ready(false));
+    }
+
+    #[test]
+    fn without_a_reader_everything_is_dropped() {
+        let (sink, source) = mailbox(1);
+        drop(source);
+        let mut batch = VecDeque::from([message(5000)]);
+        sink.push(&mut batch);
+        assert!(batch.is_empty());
+        assert!(sink.poll_room(&Context::from_waker(Waker::noop())).is_ready());
+    }
+}

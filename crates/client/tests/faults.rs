@@ -364,6 +364,30 @@ async fn dropping_both_ends_says_goodbye() {
 }
 
 #[tokio::test]
+async fn last_packet_arrives_under_a_flood() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let address = server(move |_, mut peer| {
+        let told = told.clone();
+        async move {
+            peer.accept().await?;
+            let flood = [0x30, 5, 0, 1, b'a', 0, b'!'].repeat(10_000);
+            let (mut read, mut write) = peer.stream.into_split();
+            let flooding = tokio::spawn(async move { while write.write_all(&flood).await.is_ok() {} });
+            let mut goodbye = Vec::new();
+            let end = read.read_to_end(&mut goodbye).await;
+            flooding.abort();
+            told.send((end.is_ok(), goodbye)).map_err(io::Error::other)
+        }
+    })
+    .await;
+    let (client, mut events, _) = within(Client::connect(options(address))).await.unwrap();
+    assert!(matches!(within(events.next()).await, Some(Event::Message(_))));
+    drop(events);
+    assert_eq!(within(client.disconnect(Disconnect::default())).await, Ok(()));
+    assert_eq!(within(heard.recv()).await, Some((true, vec![0xe0, 0])));
+}
+
+#[tokio::test]
 async fn slow_user_stops_the_server_not_the_memory() {
     const MESSAGES: usize = 2000;
     let (told, heard) = tokio::sync::oneshot::channel();

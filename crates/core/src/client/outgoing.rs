@@ -62,9 +62,18 @@ impl Outgoing {
         }
     }
 
-    pub(super) fn enqueue(&mut self, now: Time, message: Message, token: Option<u64>) -> Result<(), Error> {
+    /// Online, a message larger than the whole queue may pass through it, and any message an empty one.
+    pub(super) fn enqueue(
+        &mut self,
+        now: Time,
+        message: Message,
+        token: Option<u64>,
+        online: bool,
+    ) -> Result<(), Error> {
         let bytes = message.queue_bytes();
-        if self.is_full() || self.queue_bytes.saturating_add(bytes) > self.queue_bytes_max {
+        let too_many = self.queue.len() >= self.queue_len_max && !(online && self.queue.is_empty());
+        let too_large = if online { self.is_full() } else { self.queue_bytes + bytes > self.queue_bytes_max };
+        if too_many || too_large {
             return Err(Error::QueueFull);
         }
         self.queue_bytes += bytes;
@@ -201,7 +210,8 @@ impl Outgoing {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.queue.len() >= self.queue_len_max || self.queue_bytes >= self.queue_bytes_max
+        !self.queue.is_empty()
+            && (self.queue.len() >= self.queue_len_max || self.queue_bytes >= self.queue_bytes_max)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -156,7 +156,7 @@ impl Protocol {
         if topic::validate_name(&message.topic).is_err() {
             return Err(Error::Invalid("topic name"));
         }
-        self.outgoing.enqueue(now, message, token)?;
+        self.outgoing.enqueue(now, message, token, self.is_online())?;
         self.pump(now);
         Ok(())
     }
@@ -253,7 +253,7 @@ impl Protocol {
         self.state == State::Online
     }
 
-    /// Whether a further message would be refused with [`Error::QueueFull`]; online, a driver better waits.
+    /// Whether the queue is at its bound: online, a driver better waits before it gives more.
     pub fn is_full(&self) -> bool {
         self.outgoing.is_full()
     }

@@ -471,6 +471,21 @@ fn queue_is_bounded_in_messages_and_bytes() {
     let mut bench = Bench::new(Config { queue_bytes_max: 10_000, ..v5() });
     assert_eq!(bench.client.publish(NOW, Message::new("t", vec![0; 10_000]), None), Err(Error::QueueFull));
     assert_eq!(bench.client.publish(NOW, Message::new("t", vec![0; 1000]), None), Ok(()));
+    bench.connect(false, ConnAckProperties::default());
+    assert_eq!(
+        bench.client.publish(NOW, Message::new("t", vec![0; 20_000]), None),
+        Ok(()),
+        "it passes through"
+    );
+
+    // No queue at all: what can go at once goes.
+    let mut bench = Bench::new(Config { queue_len_max: 0, inflight_max: Some(1), ..v5() });
+    assert_eq!(bench.client.publish(NOW, Message::new("t", ""), None), Err(Error::QueueFull));
+    bench.connect(false, ConnAckProperties::default());
+    bench.publish(Qos::AtLeastOnce, 1);
+    bench.publish(Qos::AtLeastOnce, 2);
+    assert!(bench.client.is_full());
+    assert_eq!(bench.client.publish(NOW, Message::new("t", ""), None), Err(Error::QueueFull));
 }
 
 #[test]
