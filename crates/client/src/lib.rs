@@ -38,7 +38,9 @@ mod replies;
 mod transport;
 
 pub use error::Error;
-pub use grovemq_codec::{PacketType, Qos, ReasonCode, RetainHandling, SubscribeOptions, Version, topic};
+pub use grovemq_codec::{
+    Error as ProtocolError, PacketType, Qos, ReasonCode, RetainHandling, SubscribeOptions, Version, topic,
+};
 pub use grovemq_core::client::{
     AckToken, ConnAckInfo, Direction, Disconnect, Message, PacketNote, Properties, PublishAck, Received,
     Refusal, Subscribe, Subscription, Unsubscribe, Will,

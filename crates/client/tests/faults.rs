@@ -197,7 +197,7 @@ async fn suback_with_the_wrong_count() {
 async fn oversize_packet() {
     let announced: &[u8] = &[0x30, 0xff, 0xff, 0xff, 0x7f];
     let error = after_connack(|o| o.maximum_packet_size(1000), announced).await;
-    assert_eq!(error, Error::Protocol(grovemq_codec::Error::TooLarge));
+    assert_eq!(error, Error::Protocol(grovemq_client::ProtocolError::TooLarge));
 }
 
 #[tokio::test]
