@@ -4,7 +4,11 @@ use crate::exit::Exit;
 use crate::flags::high::Subscribing;
 use crate::format::Printed;
 use crate::watch::{self, Loss, Watch};
-use grovemq_client::{Client, Error, Event, Message, Qos, ReasonCode, Received, topic};
+use grovemq_client::{
+    Client, Direction, Error, Event, Events, Message, PacketNote, Qos, ReasonCode, Received, Subscription,
+    Version, topic,
+};
+use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
 use std::pin::pin;
 use tokio::time::{Instant, sleep_until};
@@ -13,7 +17,16 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) fn run(plan: &Subscribing) -> Exit {
     crate::block_on(async {
         let out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
-        Subscriber { plan, out, watch: Watch::new(&plan.session), left: plan.count, end: None }.run().await
+        Subscriber {
+            plan,
+            out,
+            watch: Watch::new(&plan.session),
+            held: VecDeque::new(),
+            left: plan.count,
+            end: None,
+        }
+        .run()
+        .await
     })
 }
 
@@ -23,6 +36,8 @@ struct Subscriber<'a, W> {
     plan: &'a Subscribing,
     out: W,
     watch: Watch,
+    /// Messages whose acknowledgement is still to be sent.
+    held: VecDeque<Received>,
     /// How many messages are still to be printed.
     left: Option<u32>,
     /// How it ends, once that is certain.
@@ -37,7 +52,7 @@ impl<W: Write> Subscriber<'_, W> {
         // Without a limit the branch is off, and the time does not matter.
         let deadline = Instant::now() + self.plan.wait.unwrap_or_default();
         let mut too_late = pin!(sleep_until(deadline));
-        let (mut is_online, mut is_asking) = (false, true);
+        let (mut is_online, mut is_asking, mut leaves_early) = (false, true, false);
         while self.end.is_none() {
             tokio::select! {
                 biased;
@@ -65,27 +80,36 @@ impl<W: Write> Subscriber<'_, W> {
                     is_asking = false;
                     self.answered(answer);
                 }
-                () = &mut interrupted => self.end = Some(Exit::OK),
+                () = &mut interrupted => {
+                    leaves_early = true;
+                    self.end = Some(Exit::OK);
+                }
                 () = &mut too_late, if self.plan.wait.is_some() => {
                     self.plan.session.complain("Timed out");
+                    leaves_early = true;
                     self.end = Some(Exit::TIMED_OUT);
                 }
             }
         }
         if is_online {
-            self.say_goodbye(&client, &mut events).await;
+            self.say_goodbye(&client, &mut events, leaves_early).await;
         }
         self.end.unwrap_or(Exit::OK)
     }
 
     /// The last packets are still shown, messages no longer.
-    async fn say_goodbye(&mut self, client: &Client, events: &mut grovemq_client::Events) {
-        let goodbye = client.disconnect(self.plan.session.disconnect.clone());
+    /// In MQTT 5, leaving before everything came is an occasion for the will.
+    async fn say_goodbye(&mut self, client: &Client, events: &mut Events, leaves_early: bool) {
+        let mut request = self.plan.session.disconnect.clone();
+        if leaves_early && self.plan.session.version == Version::V5 {
+            request.reason = ReasonCode::DisconnectWithWill;
+        }
+        let goodbye = client.disconnect(request);
         let show = async {
             while let Some(event) = events.next().await {
                 if let Event::Packet(direction, note) = event {
                     // There is no later line that could fail as well.
-                    self.watch.packet(&mut self.out, direction, &note).ok();
+                    self.show(direction, &note).ok();
                 }
             }
             self.out.flush().ok();
@@ -96,16 +120,29 @@ impl<W: Write> Subscriber<'_, W> {
 
     async fn take(&mut self, event: Event, client: &Client) -> io::Result<()> {
         match event {
+            Event::Message(received) if received.packet_id.is_some() && self.holds() => {
+                self.held.push_back(received);
+            }
             Event::Message(received) => return self.message(&received, client).await,
-            Event::Packet(direction, note) => return self.watch.packet(&mut self.out, direction, &note),
+            Event::Packet(direction, note) => return self.packet(direction, &note, client).await,
             Event::Connected(info) => return self.watch.connected(&mut self.out, &info.client_id),
             Event::Refused(refusal) => {
                 self.watch.release(&mut self.out)?;
+                // The server has closed; the original shows that it would have said good-bye.
+                self.show(Direction::Sent, &PacketNote::Disconnect { reason: ReasonCode::Success })?;
                 let (line, exit) = watch::refused(&refusal);
                 self.plan.session.complain(&line);
                 self.end = Some(exit);
             }
-            Event::Disconnected(error) => self.disconnected(&error),
+            Event::Disconnected(error) => {
+                // Who has a message may print it, whatever became of the acknowledgement.
+                while let Some(received) = self.held.pop_front() {
+                    if self.end.is_none() {
+                        self.message(&received, client).await?;
+                    }
+                }
+                self.disconnected(&error);
+            }
             Event::SubscriptionLost { filter, reason } => {
                 let line = format!("Warning: The subscription to '{filter}' is lost: {reason}.");
                 self.plan.session.complain(&line);
@@ -113,6 +150,31 @@ impl<W: Write> Subscriber<'_, W> {
             Event::Reconnecting { .. } | Event::Auth { .. } => {}
         }
         Ok(())
+    }
+
+    /// Whether messages wait until their acknowledgement is sent, those of QoS 2 until their exchange is complete:
+    /// ending before would leave the server with half of it.
+    fn holds(&self) -> bool {
+        let is_exact = |subscription: &Subscription| subscription.options.qos == Qos::ExactlyOnce;
+        self.plan.session.debug || self.plan.subscribe.subscriptions.iter().any(is_exact)
+    }
+
+    async fn packet(&mut self, direction: Direction, note: &PacketNote, client: &Client) -> io::Result<()> {
+        self.show(direction, note)?;
+        let (Direction::Sent, PacketNote::PubAck { packet_id, .. } | PacketNote::PubComp { packet_id, .. }) =
+            (direction, note)
+        else {
+            return Ok(());
+        };
+        let is_it = |held: &Received| held.packet_id.is_some_and(|id| id.get() == *packet_id);
+        match self.held.iter().position(is_it).and_then(|i| self.held.remove(i)) {
+            Some(received) => self.message(&received, client).await,
+            None => Ok(()),
+        }
+    }
+
+    fn show(&mut self, direction: Direction, note: &PacketNote) -> io::Result<()> {
+        if self.plan.session.debug { self.watch.packet(&mut self.out, direction, note) } else { Ok(()) }
     }
 
     /// A server that cannot be reached at first ends it; later ones may come back.

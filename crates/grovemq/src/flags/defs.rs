@@ -273,12 +273,12 @@ pub(crate) const FLAGS: &[Flag] = &[
         tools: SUB,
         help: "Which retained messages to get: always, new (only for a new subscription) or never (MQTT 5).",
         action: value!("when", "no option", "--retain-handling", |low, v| {
-            low.retain_handling = match v.text.to_str() {
+            low.retain_handling = Some(match v.text.to_str() {
                 Some("always") => RetainHandling::Always,
                 Some("new") => RetainHandling::IfNew,
                 Some("never") => RetainHandling::Never,
                 _ => return Err(format!("Unknown value '{}' for --retain-handling.", v.text.display())),
-            };
+            });
             Ok(())
         }),
     },

@@ -5,8 +5,8 @@ use super::property::{DUPLICATE, PROTOCOL_ERROR, wrong_properties};
 use super::{Complaint, Tool};
 use crate::format::Format;
 use grovemq_client::{
-    Disconnect, Message, Options, Properties, Reconnect, Subscribe, SubscribeOptions, Subscription,
-    Unsubscribe, Version, Will,
+    Disconnect, Message, Options, Properties, Qos, Reconnect, RetainHandling, Subscribe, SubscribeOptions,
+    Subscription, Unsubscribe, Version, Will,
 };
 use std::time::Duration;
 
@@ -14,9 +14,12 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub options: Options,
+    pub version: Version,
     /// Empty: the server assigns one.
     pub client_id: String,
     pub disconnect: Disconnect,
+    /// Print packets.
+    pub debug: bool,
     pub quiet: bool,
 }
 
@@ -88,7 +91,11 @@ impl Subscribing {
         let options = SubscribeOptions {
             qos: low.qos,
             retain_as_published: low.retain_as_published,
-            retain_handling: low.retain_handling,
+            retain_handling: low.retain_handling.unwrap_or(if low.no_retained {
+                RetainHandling::Never
+            } else {
+                RetainHandling::Always
+            }),
             ..SubscribeOptions::default()
         };
         let subscriptions = low.topics.into_iter().map(|filter| Subscription { filter, options }).collect();
@@ -139,10 +146,10 @@ impl Session {
             .clean_start(!low.persistent)
             .keep_alive(Duration::from_secs(low.keep_alive.unwrap_or(KEEP_ALIVE).into()))
             .inflight_max(low.inflight_max.unwrap_or(INFLIGHT_MAX))
-            .receive_maximum(low.inflight_max.unwrap_or(INFLIGHT_MAX))
+            .receive_maximum(receive_maximum(low))
             .disconnect_timeout(GOODBYE)
             .reconnect(RECONNECT)
-            .trace(low.debug);
+            .trace(low.debug || (tool == Tool::Sub && low.qos == Qos::ExactlyOnce));
         options = with_login(options, low, version)?;
         options = with_connect_properties(options, &low.properties.connect)?;
         if let Some(seconds) = session_expiry {
@@ -154,7 +161,14 @@ impl Session {
         if let Some(will) = will {
             options = options.will(will);
         }
-        Ok(Self { options, client_id, disconnect: disconnect_of(&low.properties), quiet: low.quiet })
+        Ok(Self {
+            version,
+            options,
+            client_id,
+            disconnect: disconnect_of(&low.properties),
+            debug: low.debug,
+            quiet: low.quiet,
+        })
     }
 
     fn without_reconnecting(self) -> Self {
@@ -202,6 +216,12 @@ fn session_expiry(low: &Low, version: Version) -> Result<Option<u32>, Complaint>
         (Some(_), Some(_)) => Err(wrong_properties("CONNECT", DUPLICATE)),
         (option, property) => Ok(option.or(property)),
     }
+}
+
+/// No more than are to be printed: others who share the subscription may want the rest.
+fn receive_maximum(low: &Low) -> u16 {
+    let wanted = low.count.and_then(|count| u16::try_from(count).ok()).unwrap_or(u16::MAX);
+    low.inflight_max.unwrap_or(INFLIGHT_MAX).min(wanted)
 }
 
 fn with_login(options: Options, low: &Low, version: Version) -> Result<Options, Complaint> {

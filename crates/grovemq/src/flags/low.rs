@@ -46,7 +46,7 @@ pub(crate) struct Low {
     pub retained_only: bool,
     pub remove_retained: bool,
     pub retain_as_published: bool,
-    pub retain_handling: RetainHandling,
+    pub retain_handling: Option<RetainHandling>,
 }
 
 /// Where the payload of `pub` comes from.
