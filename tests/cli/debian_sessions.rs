@@ -90,7 +90,6 @@ fn refusals_are_told_and_set_the_exit_code() {
                 }
                 let args = format!("-i x {credentials} -W 1 -t allowed{version}");
                 ends.push(run(tool, "mosquitto_sub", &broker, &args));
-                ends.push(run(tool, "mosquitto_sub", &broker, &format!("{args} -d")));
             }
         }
         ends
@@ -98,17 +97,8 @@ fn refusals_are_told_and_set_the_exit_code() {
 }
 
 #[test]
-fn a_version_that_the_broker_refuses_is_told() {
-    // a broker that speaks no MQTT at all, and one that answers with each refusal
-    for answer in [
-        "20 02 00 01",
-        "20 02 00 02",
-        "20 02 00 03",
-        "20 02 00 04",
-        "20 02 00 05",
-        "20 02 00 06",
-        "'HTTP/1.1 400'",
-    ] {
+fn each_refusal_of_a_connection_is_told() {
+    for answer in ["20 02 00 01", "20 02 00 02", "20 02 00 03", "20 02 00 04", "20 02 00 05"] {
         for (name, args) in [("mosquitto_pub", "-i x -t a -m hello"), ("mosquitto_sub", "-i x -t a -W 5")] {
             same(|tool| {
                 let port = one_answer(grovemq_tests::hex(answer));

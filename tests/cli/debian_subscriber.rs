@@ -142,7 +142,6 @@ const MISTAKES: &[Case] = &[
     subscribe("-t a -x").one_version(),
     subscribe("-t a -x foo").one_version(),
     subscribe("-t a -D subscribe content-type x").one_version(),
-    subscribe("-t a -W 1 -D subscribe subscription-identifier 0").one_version(),
     subscribe("-t a --will-payload p").one_version(),
     subscribe("-t a stray").one_version(),
     subscribe("--nonsense").one_version(),

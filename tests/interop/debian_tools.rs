@@ -165,15 +165,16 @@ fn properties_of_version_5_arrive_unchanged() {
 #[test]
 fn shared_subscriptions_divide_the_messages() {
     let broker = Broker::ours();
-    let args = ["-V", "5", "-t", "$share/group/a", "-q", "1", "-C", "3"];
+    let args = ["-V", "5", "-t", "$share/group/a", "-q", "1", "-W", "2"];
     let members = [0, 1].map(|_| Listening::start(subscriber(), broker.port(), &args));
     for payload in ["1", "2", "3", "4", "5", "6"] {
         publish(&broker, &["-t", "a", "-m", payload, "-q", "1"]);
     }
-    let mut got: Vec<String> =
-        members.into_iter().flat_map(|m| m.text().lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    got.sort();
-    assert_eq!(got, ["1", "2", "3", "4", "5", "6"]);
+    let heard = members.map(Listening::heard);
+    let mut together: Vec<&str> = heard.iter().flat_map(|text| text.lines()).collect();
+    together.sort_unstable();
+    assert_eq!(together, ["1", "2", "3", "4", "5", "6"]);
+    assert!(heard.iter().all(|text| !text.is_empty()), "one member got all: {heard:?}");
 }
 
 #[test]
@@ -213,7 +214,8 @@ fn passwords_and_access_rules_hold() {
         run(publisher(), broker.port(), &[&credentials, args].concat())
     };
     assert_eq!(with("iotlab", &["own/user1/a"]).code, 0);
-    assert_eq!(with("wrong", &["own/user1/a"]).code, 135, "not authorized");
+    // bad user name or password, or not authorized: brokers say the one or the other
+    assert!([134, 135].contains(&with("wrong", &["own/user1/a"]).code));
     assert!(with("iotlab", &["open/a"]).stderr.contains("Not authorized"));
     let anonymous = run(publisher(), broker.port(), &["-t", "own/user1/a", "-m", "x"]);
     assert_eq!(anonymous.code, 5, "{}", anonymous.stderr);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use grovemq_tests::{Finished, Program, Relay, SOON};
 
 const SUBACK: u8 = 9;
+/// What mosquitto_sub ends with when its time is over.
+const TIMED_OUT: i32 = 27;
 
 pub(crate) struct Listening {
     program: Program,
@@ -26,6 +28,14 @@ impl Listening {
     #[track_caller]
     pub(crate) fn text(self) -> String {
         self.program.finish(SOON).success().text()
+    }
+
+    /// Its output, when its `-W` seconds are over.
+    #[track_caller]
+    pub(crate) fn heard(self) -> String {
+        let end = self.program.finish(SOON);
+        assert_eq!(end.code, TIMED_OUT, "{}", end.stderr);
+        end.text()
     }
 
     /// It dies without a DISCONNECT.

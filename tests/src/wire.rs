@@ -1,7 +1,7 @@
 //! A connection on which exact bytes are sent and awaited.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::SOON;
@@ -28,8 +28,13 @@ impl Wire {
     /// Connects to 127.0.0.1.
     #[track_caller]
     pub fn connect(port: u16) -> Self {
-        let stream =
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap_or_else(|e| panic!("port {port}: {e}"));
+        Wire::connect_to((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Connects to any address.
+    #[track_caller]
+    pub fn connect_to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap_or_else(|e| panic!("{address}: {e}"));
         stream.set_nodelay(true).unwrap();
         Wire { stream, pending: Vec::new() }
     }
@@ -59,6 +64,11 @@ impl Wire {
     #[track_caller]
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap_or_else(|e| panic!("sending {}: {e}", show(bytes)));
+    }
+
+    /// Sends bytes to a peer that may close before it has taken them all; false if it did.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
     }
 
     /// The next bytes are these; `..` stands for any one byte.
