@@ -120,7 +120,7 @@ impl MatchCache {
             ids: Vec::new(),
             remote: 0,
             groups: Vec::new(),
-            used: true,
+            used: false, // a topic seen once must not push out those seen often
         };
         match self.entries.get_mut(slot) {
             Some(e) => *e = entry,
@@ -144,7 +144,9 @@ impl MatchCache {
         self.serial += 1;
         entry.serial = self.serial;
         entry.remote = found.remote;
-        entry.groups = found.groups.into_iter().map(|g| (g, 0)).collect();
+        // each topic begins with another member: most topics may be seen only once
+        let turn = u32::try_from(self.serial % u64::from(u32::MAX)).unwrap_or(0);
+        entry.groups = found.groups.into_iter().map(|g| (g, turn)).collect();
         (entry.local, entry.ids) = merge(found.local, allowed);
     }
 

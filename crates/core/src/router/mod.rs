@@ -3,6 +3,8 @@
 mod cache;
 mod retained;
 mod trie;
+#[cfg(test)]
+mod tests;
 
 pub use cache::{Destination, Entry, MatchCache};
 pub use retained::{Cursor, Retained};
