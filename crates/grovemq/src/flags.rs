@@ -180,14 +180,11 @@ fn write_entry(out: &mut String, names: &str, help: &str) {
 }
 
 fn find(tool: Tool, typed: &str) -> Option<&'static Flag> {
-    let is_it = |flag: &&Flag| match typed.strip_prefix("--") {
-        Some(long) => flag.long == Some(long),
-        None => {
-            let mut chars = typed.strip_prefix('-').unwrap_or_default().chars();
-            let only = chars.next().filter(|_| chars.next().is_none());
-            only.is_some() && flag.short == only
-        }
-    };
+    let long = typed.strip_prefix("--").filter(|long| !long.is_empty());
+    let mut letters = typed.strip_prefix('-').unwrap_or_default().chars();
+    let short = letters.next().filter(|_| letters.next().is_none());
+    let is_it =
+        |flag: &&Flag| (long.is_some() && flag.long == long) || (short.is_some() && flag.short == short);
     defs::FLAGS.iter().filter(|flag| flag.tools.contains(&tool)).find(is_it)
 }
 
@@ -203,3 +200,6 @@ fn unknown(tool: Tool, typed: &str) -> Complaint {
     }
     text.into()
 }
+
+#[cfg(test)]
+mod tests;

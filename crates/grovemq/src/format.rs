@@ -246,3 +246,6 @@ fn print_padding(out: &mut dyn Write, pad: u8, count: usize) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

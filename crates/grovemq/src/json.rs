@@ -238,3 +238,107 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Json::Object(object))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use grovemq_client::{Message, Qos};
+    use std::num::NonZeroU16;
+
+    fn print(received: &Received, payload: Option<Json>, pretty: bool) -> String {
+        let now = "2026-11-22T16:20:08.675311616[UTC]".parse().unwrap();
+        let mut out = Vec::new();
+        print_message(&mut out, received, payload, pretty, &now).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn received(payload: &str) -> Received {
+        Received { message: Message::new("f/a", payload), dup: false, packet_id: None, ack: None }
+    }
+
+    /// The payload as `%J` prints it.
+    fn reprinted(payload: &str, pretty: bool) -> Option<String> {
+        let value = parse_payload(payload.as_bytes())?;
+        let mut out = Vec::new();
+        value.print(&mut out, pretty, 1).unwrap();
+        Some(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_message() {
+        let head =
+            r#"{"tst":"2026-11-22T16:20:08.675311Z+0000","topic":"f/a","qos":0,"retain":0,"payloadlen":"#;
+        assert_eq!(print(&received("x"), None, false), format!(r#"{head}1,"payload":"x"}}"#));
+        assert_eq!(print(&received(""), None, false), format!(r#"{head}0,"payload":null}}"#));
+        let text = "\u{1}\u{7f}\t\"\\/\u{8}\u{c}\r\nü";
+        let printed = r"\u0001".to_owned() + "\u{7f}" + r#"\t\"\\/\b\f\r\nü"#;
+        assert_eq!(print(&received(text), None, false), format!(r#"{head}12,"payload":"{printed}"}}"#));
+    }
+
+    #[test]
+    fn a_message_with_everything() {
+        let mut message = received("x");
+        message.packet_id = NonZeroU16::new(3);
+        message.message.qos = Qos::AtLeastOnce;
+        message.message.retain = true;
+        message.message.properties = Properties {
+            payload_format: Some(true),
+            message_expiry: Some(100),
+            topic_alias: Some(4),
+            response_topic: Some("rt".to_owned()),
+            correlation_data: Some(b"co".to_vec()),
+            subscription_ids: vec![7],
+            content_type: Some("ct".to_owned()),
+            user: vec![("k".to_owned(), "v".to_owned()), ("k".to_owned(), "w".to_owned())],
+        };
+        let printed = print(&message, None, false);
+        let rest = printed.split_once(r#""qos""#).unwrap().1;
+        let expected = r#":1,"retain":1,"payloadlen":1,"mid":3,"properties":{"subscription-identifier":7,"payload-format-indicator":1,"topic-alias":4,"response-topic":"rt","correlation-data":"co","content-type":"ct","user-properties":{"k":"v","k":"w"},"message-expiry-interval":100},"payload":"x"}"#;
+        assert_eq!(rest, expected);
+        message.message.properties.subscription_ids.push(8);
+        assert!(print(&message, None, false).contains(r#""subscription-identifier":[7,8],"#));
+    }
+
+    /// Payload and what Debian's `mosquitto_sub` made of it.
+    #[test]
+    fn payloads_are_printed_as_cjson_prints_them() {
+        for (payload, printed) in [
+            (
+                r#"{"a": 1.50, "b":[1,2, {"c":null}], "u":"é\u00e9\/", "n":1e5, "big":12345678901234567890}"#,
+                r#"{"a":1.5,"b":[1,2,{"c":null}],"u":"éé/","n":100000,"big":1.2345678901234567e+19}"#,
+            ),
+            (r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#),
+            (" [1] ", "[1]"),
+            ("true", "true"),
+            (r#""x""#, r#""x""#),
+            ("", "null"),
+            ("1.0", "1"),
+            ("-0", "-0"),
+            ("0.1", "0.1"),
+            ("1e-7", "1e-07"),
+            ("1e20", "1e+20"),
+            ("123456789012345678", "1.2345678901234568e+17"),
+            ("3.14159265358979323846", "3.1415926535897931"),
+            ("12345678901234.5", "12345678901234.5"),
+            ("0.0001", "0.0001"),
+            ("0.00001", "1e-05"),
+        ] {
+            assert_eq!(reprinted(payload, false).as_deref(), Some(printed), "{payload}");
+        }
+        for payload in [r#"{"a":1}x"#, "message", "{", "\u{1}"] {
+            assert_eq!(reprinted(payload, false), None, "{payload}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        assert_eq!(reprinted(&"[".repeat(100_000), false), None);
+    }
+
+    #[test]
+    fn pretty_payloads_too() {
+        let payload = r#"{"a":{},"b":[],"c":[1,{"x":1,"y":[{}]},"s"],"d":{"e":[{"f":1}]}}"#;
+        let printed = "{\n\t\"a\":\t{\n\t},\n\t\"b\":\t[],\n\t\"c\":\t[1, {\n\t\t\t\"x\":\t1,\n\t\t\t\"y\":\t[{\n\t\t\t\t}]\n\t\t}, \"s\"],\n\t\"d\":\t{\n\t\t\"e\":\t[{\n\t\t\t\t\"f\":\t1\n\t\t\t}]\n\t}\n}";
+        assert_eq!(reprinted(payload, true).as_deref(), Some(printed));
+    }
+}

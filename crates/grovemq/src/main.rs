@@ -19,6 +19,7 @@ mod watch;
 
 use exit::Exit;
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -111,11 +112,11 @@ fn help() -> String {
     let mut text =
         "GroveMQ: MQTT for things, in one program.\n\nUsage: grovemq command [options]\n\n".to_owned();
     for command in COMMANDS {
-        text.push_str(&format!("  {:9}{}\n", command.name, command.about));
+        let _infallible = writeln!(text, "  {:9}{}", command.name, command.about);
     }
     text.push_str("\nUse 'grovemq help command' to see its options.\n");
     let names: Vec<&str> = COMMANDS.iter().filter_map(|command| command.original).collect();
-    text.push_str(&format!("A link to this program named {} is that command.\n", names.join(", ")));
+    let _infallible = writeln!(text, "A link to this program named {} is that command.", names.join(", "));
     text
 }
 
@@ -177,5 +178,37 @@ async fn interrupted() {
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_is_in_the_help_once() {
+        let help = help();
+        for command in COMMANDS {
+            let lines = help.lines().filter(|line| line.trim_start().starts_with(command.name)).count();
+            assert_eq!(lines, 1, "{}\n{help}", command.name);
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_fingers_is_understood() {
+        let names = || COMMANDS.iter().map(|command| command.name);
+        assert_eq!(nearest("pbu", names()), Some("pub"));
+        assert_eq!(nearest("paswd", names()), Some("passwd"));
+        assert_eq!(nearest("entirely-else", names()), None);
+    }
+
+    #[test]
+    fn names_decide() {
+        let call =
+            |called: &str, args: &[&str]| run(called.as_ref(), args.iter().map(OsString::from).collect());
+        assert_eq!(call("grovemq", &["pbu"]), Exit::USAGE);
+        assert_eq!(call("grovemq", &["help", "nothing"]), Exit::USAGE);
+        assert_eq!(call("/usr/bin/mosquitto_pub", &["--nonsense"]), Exit::FAILURE);
+        assert_eq!(call("grovemq", &["mosquitto_pub", "--nonsense"]), Exit::FAILURE);
     }
 }

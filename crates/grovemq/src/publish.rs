@@ -19,7 +19,9 @@ pub(crate) fn run(plan: &Publishing) -> Exit {
     let payloads = match Payloads::open(&plan.source) {
         Ok(payloads) => payloads,
         Err(lines) => {
-            lines.iter().for_each(|line| plan.session.complain(line));
+            for line in &lines {
+                plan.session.complain(line);
+            }
             return Exit::FAILURE;
         }
     };

@@ -152,7 +152,7 @@ impl<W: Write> Subscriber<'_, W> {
         Ok(())
     }
 
-    /// Whether messages wait until their acknowledgement is sent, those of QoS 2 until their exchange is complete:
+    /// Whether messages wait until they are acknowledged, and those of two exchanges until both are complete:
     /// ending before would leave the server with half of it.
     fn holds(&self) -> bool {
         let is_exact = |subscription: &Subscription| subscription.options.qos == Qos::ExactlyOnce;

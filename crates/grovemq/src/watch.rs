@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Write};
 pub(crate) struct Watch {
     /// How the client calls itself; the original shows C's idea of nothing where the server is to choose.
     label: String,
-    /// QoS 0 messages have no packet id; they are counted instead.
+    /// Messages without acknowledgement have no packet id; they are counted instead.
     messages: u16,
     was_online: bool,
     /// A CONNACK not shown yet: the id to show it with may be in it.
@@ -157,7 +157,7 @@ fn ack(
     }
 }
 
-/// The subscription options as they travel, but for the QoS.
+/// The subscription options as they travel, but for the quality of service.
 fn option_bits(options: SubscribeOptions) -> u8 {
     u8::from(options.no_local) << 2
         | u8::from(options.retain_as_published) << 3
@@ -211,3 +211,106 @@ const LOST: &str = "The connection was lost.";
 
 pub(crate) const PROTOCOL_ERROR: &str =
     "A network protocol error occurred when communicating with the broker.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(client_id: &str, packets: &[(Direction, PacketNote)]) -> String {
+        let mut watch = Watch { label: "(null)".to_owned(), messages: 0, was_online: false, connack: None };
+        let mut out = Vec::new();
+        for (direction, note) in packets {
+            watch.packet(&mut out, *direction, note).unwrap();
+            if matches!(note, PacketNote::ConnAck { .. }) {
+                watch.connected(&mut out, client_id).unwrap();
+            }
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    fn publish(qos: Qos, packet_id: u16) -> PacketNote {
+        PacketNote::Publish {
+            dup: false,
+            qos,
+            retain: true,
+            packet_id,
+            topic: "a".to_owned(),
+            payload_len: 5,
+        }
+    }
+
+    /// As Debian's tools show them.
+    #[test]
+    fn packets() {
+        use Direction::{Received, Sent};
+        let success = ReasonCode::Success;
+        let options = SubscribeOptions { retain_as_published: true, ..SubscribeOptions::default() };
+        let lines = shown(
+            "x",
+            &[
+                (Sent, PacketNote::Connect),
+                (Received, PacketNote::ConnAck { code: 0 }),
+                (Sent, PacketNote::Subscribe { packet_id: 1, filters: vec![("a".to_owned(), options)] }),
+                (
+                    Received,
+                    PacketNote::SubAck { packet_id: 1, codes: vec![success, ReasonCode::UnspecifiedError] },
+                ),
+                (Sent, publish(Qos::AtMostOnce, 0)),
+                (Sent, publish(Qos::AtMostOnce, 0)),
+                (Received, publish(Qos::AtLeastOnce, 9)),
+                (Sent, PacketNote::PubAck { packet_id: 9, reason: success }),
+                (Received, PacketNote::PubRec { packet_id: 4, reason: success }),
+                (Sent, PacketNote::PubRel { packet_id: 4, reason: success }),
+                (Received, PacketNote::PubComp { packet_id: 4, reason: success }),
+                (Received, PacketNote::Disconnect { reason: ReasonCode::ServerShuttingDown }),
+            ],
+        );
+        let expected = "Client (null) sending CONNECT\n\
+            Client x received CONNACK (0)\n\
+            Client x sending SUBSCRIBE (Mid: 1, Topic: a, QoS: 0, Options: 0x08)\n\
+            Client x received SUBACK\n\
+            Subscribed (mid: 1): 0, 128\n\
+            Client x sending PUBLISH (d0, q0, r1, m2, 'a', ... (5 bytes))\n\
+            Client x sending PUBLISH (d0, q0, r1, m3, 'a', ... (5 bytes))\n\
+            Client x received PUBLISH (d0, q1, r1, m9, 'a', ... (5 bytes))\n\
+            Client x sending PUBACK (m9, rc0)\n\
+            Client x received PUBREC (Mid: 4)\n\
+            Client x sending PUBREL (m4)\n\
+            Client x received PUBCOMP (Mid: 4, RC:0)\n\
+            Received DISCONNECT (139)\n";
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn refusals_keep_their_codes() {
+        let refusal = |reason, v3_code| Refusal {
+            reason,
+            v3_code,
+            reason_string: None,
+            server_reference: None,
+            user: Vec::new(),
+        };
+        let (line, exit) = refused(&refusal(ReasonCode::NotAuthorized, Some(5)));
+        assert_eq!(line, "Connection error: Connection Refused: not authorised.");
+        assert_eq!(exit, Exit::from_code(5));
+        let (line, exit) = refused(&refusal(ReasonCode::NotAuthorized, None));
+        assert_eq!(line, "Connection error: Not authorized");
+        assert_eq!(exit, Exit::from_code(135));
+        let (line, _) = refused(&refusal(ReasonCode::UnsupportedProtocolVersion, None));
+        assert!(line.ends_with("Try connecting to an MQTT v5 broker, or use MQTT v3.x mode."), "{line}");
+    }
+
+    #[test]
+    fn ends_of_connections() {
+        let io = |kind| Error::Io { kind, text: "127.0.0.1:1: it (os error 1)".to_owned() };
+        for (error, loss, line) in [
+            (io(ErrorKind::ConnectionRefused), Loss::Unreachable, "Error: Connection refused"),
+            (io(ErrorKind::ConnectionReset), Loss::Broken, "Error: The connection was lost."),
+            (Error::ConnectionLost, Loss::Broken, "Error: The connection was lost."),
+            (Error::Closed, Loss::Closed, ""),
+        ] {
+            let (is, text, _) = lost(&error);
+            assert_eq!((is, &*text), (loss, line), "{error:?}");
+        }
+    }
+}

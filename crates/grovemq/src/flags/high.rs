@@ -56,7 +56,7 @@ pub(crate) struct Subscribing {
 
 const PORT: u16 = 1883;
 const KEEP_ALIVE: u16 = 60;
-/// Messages of QoS 1 and 2 that may be under way, in either direction.
+/// Messages that may be under way without an acknowledgement, in either direction.
 const INFLIGHT_MAX: u16 = 20;
 /// Between attempts to connect.
 const RECONNECT: Reconnect = Reconnect::Backoff { min: Duration::from_secs(1), max: Duration::from_secs(10) };

@@ -6,6 +6,7 @@ use std::{ffi::OsString, net::IpAddr, time::Duration};
 
 /// What was typed. `None` and empty: the option was not given.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Low {
     pub host: Option<String>,
     pub port: Option<u16>,

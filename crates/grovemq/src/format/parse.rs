@@ -14,7 +14,7 @@ Formats (-F): everything but these stands for itself.
   %I date and time         %U Unix time      %% a percent sign
   @Y, @H, ...: as strftime's %Y, %H, ...     @N nanoseconds         @@ an at sign
   \\\\ \\0 \\a \\e \\n \\r \\t \\v: as in C
-Between % and the letter: - (to the left), 0 (fill with zeros), the least width, a dot and the greatest.
+Before the letter: - (to the left), 0 (fill with zeros), least width, a dot and the greatest width.
 With a mark behind it, %x takes the number after the dot as the size of groups of digits: %.2:x
 ";
 
@@ -92,11 +92,12 @@ fn field(chars: &mut Peekable<Chars<'_>>) -> Result<(Field, Layout), FormatError
         layout.precision = Some(number(chars).unwrap_or(0));
     }
     let mut letter = chars.next().ok_or(FormatError::IncompleteField)?;
-    if layout.precision.is_some() && letter.is_ascii_punctuation() {
-        if let Some(hex) = chars.next_if(|&next| matches!(next, 'x' | 'X')) {
-            layout.separator = Some(letter);
-            letter = hex;
-        }
+    if layout.precision.is_some()
+        && letter.is_ascii_punctuation()
+        && let Some(hex) = chars.next_if(|&next| matches!(next, 'x' | 'X'))
+    {
+        layout.separator = Some(letter);
+        letter = hex;
     }
     let field = match letter {
         '%' => Field::Percent,
