@@ -9,12 +9,14 @@ mod exit;
 mod flags;
 mod format;
 mod json;
+mod keys;
 mod passwd;
 mod payload;
 mod publish;
 mod subscribe;
 mod thing;
 mod tools;
+mod up;
 mod watch;
 
 use exit::Exit;
@@ -35,6 +37,12 @@ struct Command {
 }
 
 const COMMANDS: &[Command] = &[
+    Command {
+        name: "up",
+        original: None,
+        about: "Run a broker and a thing on a simulated board, to try it all",
+        run: up::run,
+    },
     Command { name: "broker", original: Some("mosquitto"), about: "Run the MQTT broker", run: broker::run },
     Command { name: "pub", original: Some("mosquitto_pub"), about: "Publish a message", run: tools::run_pub },
     Command {

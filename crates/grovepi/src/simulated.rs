@@ -75,6 +75,13 @@ struct Port {
     input: bool,
 }
 
+impl Default for SimulatedBoard {
+    /// A board with the latest firmware.
+    fn default() -> Self {
+        Self::new(Firmware::V1_4_0)
+    }
+}
+
 impl SimulatedBoard {
     pub fn new(firmware: Firmware) -> Self {
         let mut state = State {
