@@ -19,6 +19,8 @@ pub(crate) fn settings(config: &Config, security: &Security, seed: u64) -> Setti
         listeners: listeners.collect(),
         queue_qos0: config.delivery.queue_qos0_messages,
         upgrade_outgoing_qos: config.delivery.upgrade_outgoing_qos,
+        allow_duplicates: config.delivery.allow_duplicate_messages,
+        check_retain_source: config.delivery.check_retain_source,
         client_id_prefix: config.clientid_prefixes.clone(),
         seed,
     }

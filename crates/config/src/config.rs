@@ -254,7 +254,7 @@ impl Default for Delivery {
             queue_qos0_messages: false,
             retain_available: true,
             upgrade_outgoing_qos: false,
-            allow_duplicate_messages: true,
+            allow_duplicate_messages: false,
             check_retain_source: true,
         }
     }

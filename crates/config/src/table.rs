@@ -397,7 +397,7 @@ pub static OPTIONS: &[Opt] = &[
         words::retain_expiry_interval, "Minutes between sweeps for expired retained messages.")
         .no_effect("there is no periodic sweep."),
     flag("upgrade_outgoing_qos", "false", |d, v| d.config.delivery.upgrade_outgoing_qos = v, "Delivers with the subscription's QoS even if the message was published with a lower one.").reload(),
-    flag("allow_duplicate_messages", "true", |d, v| d.config.delivery.allow_duplicate_messages = v, "Sends one copy for each subscription of a client that matches.")
+    flag("allow_duplicate_messages", "false", |d, v| d.config.delivery.allow_duplicate_messages = v, "Sends one copy for each subscription of a client that matches.")
         .reload().deprecated("The behaviour will default to true."),
     option("retry_interval", "", Set::Ignored, "Seconds after which unanswered messages were sent again.").no_effect("messages are sent again when the client reconnects."),
 

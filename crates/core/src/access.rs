@@ -1,6 +1,7 @@
 //! What the core asks of the outside about who may do what.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// A client as access rules see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,21 @@ pub enum Access {
 pub trait Authorize: Send + Sync + Debug {
     /// `Err` holds the reason: the deciding rule, or that there is none.
     fn check(&self, who: Who<'_>, access: Access, topic: &str) -> Result<(), String>;
+}
+
+/// An author whose right to publish can be asked again later.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub client_id: Box<str>,
+    pub username: Option<Box<str>>,
+    pub access: Arc<dyn Authorize>,
+}
+
+impl Source {
+    pub fn may_write(&self, topic: &str) -> bool {
+        let who = Who { client_id: &self.client_id, username: self.username.as_deref() };
+        self.access.check(who, Access::Write, topic).is_ok()
+    }
 }
 
 /// A client's credentials, to be checked away from the event loop.

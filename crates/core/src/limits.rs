@@ -31,7 +31,7 @@ pub struct Limits {
     pub subscriptions_max: u32,
     /// Retained messages in all.
     pub retained_max: u32,
-    /// Sessions in all, connected or not (`global_max_clients`), per shard.
+    /// Sessions in all, connected or not (`global_max_clients`).
     pub sessions_max: u32,
     /// Longest keep-alive in seconds (`max_keepalive`); 0 is no limit.
     pub keep_alive_max: u16,
@@ -39,6 +39,8 @@ pub struct Limits {
     pub session_expiry_max: Option<u32>,
     /// Topics in a shard's match cache.
     pub cache_topics_max: usize,
+    /// Memory of that cache in bytes.
+    pub cache_bytes_max: usize,
     /// Deliveries one connection may cause before the others have their turn.
     pub turn_deliveries_max: u32,
 }
@@ -63,6 +65,7 @@ impl Default for Limits {
             keep_alive_max: 0,
             session_expiry_max: None,
             cache_topics_max: 1 << 16,
+            cache_bytes_max: 64 << 20,
             turn_deliveries_max: 10_000,
         }
     }

@@ -44,6 +44,8 @@ pub(crate) struct Outgoing {
     sent: usize,
     /// Of those, how many are not over: they count against the receive maximum.
     outstanding: u16,
+    /// Bytes of all messages in flight.
+    inflight_bytes: usize,
 }
 
 impl Outgoing {
@@ -68,6 +70,7 @@ impl Outgoing {
     pub(crate) fn admit(&mut self, parcel: Parcel) -> u16 {
         self.last_id = if self.last_id == u16::MAX { 1 } else { self.last_id + 1 };
         let state = if parcel.qos == Qos::ExactlyOnce { Sender::AwaitPubRec } else { Sender::AwaitPubAck };
+        self.inflight_bytes += parcel.message.size();
         self.inflight.push_back(Inflight { id: self.last_id, state: Some(state), parcel: Some(parcel) });
         self.sent += 1;
         self.outstanding += 1;
@@ -116,7 +119,10 @@ impl Outgoing {
         let step = state.on(answer);
         match step {
             SenderStep::Done => self.finish(place),
-            SenderStep::Release => entry.parcel = None,
+            SenderStep::Release => {
+                let parcel = entry.parcel.take();
+                self.inflight_bytes -= parcel.map_or(0, |p| p.message.size());
+            }
             SenderStep::ReleaseAgain | SenderStep::Ignore => {}
         }
         step
@@ -135,6 +141,10 @@ impl Outgoing {
         self.queue_bytes = self.queue.iter().map(|p| p.message.size()).sum();
     }
 
+    pub(crate) fn inflight_bytes(&self) -> usize {
+        self.inflight_bytes
+    }
+
     pub(crate) fn queue_len(&self) -> usize {
         self.queue.len()
     }
@@ -144,17 +154,9 @@ impl Outgoing {
     }
 
     /// Messages in flight and queued.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.queue.len() + self.inflight.iter().filter(|e| e.state.is_some()).count()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.inflight.is_empty()
-    }
-
-    /// Everything not yet received by the other side, oldest first.
-    pub(crate) fn into_parcels(self) -> impl Iterator<Item = Parcel> {
-        self.inflight.into_iter().filter_map(|e| e.parcel).chain(self.queue)
     }
 
     fn place(&self, id: u16) -> Option<usize> {
@@ -170,7 +172,8 @@ impl Outgoing {
         if let Some(entry) = self.inflight.get_mut(place)
             && entry.state.take().is_some()
         {
-            entry.parcel = None;
+            let parcel = entry.parcel.take();
+            self.inflight_bytes -= parcel.map_or(0, |p| p.message.size());
             if place < self.sent {
                 self.outstanding = self.outstanding.saturating_sub(1);
             }

@@ -1,6 +1,6 @@
 //! What the broker keeps for a client across connections.
 
-use crate::access::{Authorize, Who};
+use crate::access::{Authorize, Source, Who};
 use crate::outgoing::Outgoing;
 use crate::qos::{Arrival, Receiver, ReceiverStep};
 use crate::router::{Cursor, NodeId};
@@ -79,6 +79,12 @@ impl Session {
 
     pub(crate) fn who(&self) -> Who<'_> {
         Who { client_id: &self.client_id, username: self.username.as_deref() }
+    }
+
+    /// The author of what this session publishes, where there are rules for it.
+    pub(crate) fn source(&self) -> Option<Source> {
+        let access = self.access.clone()?;
+        Some(Source { client_id: self.client_id.clone(), username: self.username.clone(), access })
     }
 
     /// QoS 2 towards the broker. [MQTT-4.3.3-2]

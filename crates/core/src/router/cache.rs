@@ -48,6 +48,30 @@ impl Entry {
     pub fn topic(&self) -> &str {
         &self.topic
     }
+
+    fn new(topic: &str) -> Self {
+        Self {
+            topic: topic.into(),
+            generation: 0,
+            serial: 0,
+            local: Vec::new(),
+            ids: Vec::new(),
+            remote: 0,
+            groups: Vec::new(),
+            used: false, // a topic seen once must not push out those seen often
+        }
+    }
+
+    /// Memory it takes, in bytes, near enough.
+    fn size(&self) -> usize {
+        let members: usize = self.groups.iter().map(|(g, _)| g.members.capacity()).sum();
+        size_of::<Self>()
+            + self.topic.len()
+            + self.local.capacity() * size_of::<Destination>()
+            + self.ids.capacity() * size_of::<u32>()
+            + self.groups.capacity() * size_of::<(Group, u32)>()
+            + members * size_of::<Subscription>()
+    }
 }
 
 #[derive(Debug)]
@@ -56,15 +80,41 @@ pub struct MatchCache {
     entries: Vec<Entry>,
     table: HashTable<u32>,
     hasher: FixedState,
+    /// Slots of entries that were evicted.
+    free: Vec<u32>,
     entries_max: usize,
+    bytes: usize,
+    bytes_max: usize,
     hand: usize,
     serial: u64,
+    duplicates: bool,
 }
 
 impl MatchCache {
     pub fn new(shard: u16, entries_max: usize, hasher: FixedState) -> Self {
-        let entries_max = entries_max.max(1);
-        Self { shard, entries: Vec::new(), table: HashTable::new(), hasher, entries_max, hand: 0, serial: 0 }
+        Self {
+            shard,
+            entries: Vec::new(),
+            table: HashTable::new(),
+            hasher,
+            free: Vec::new(),
+            entries_max: entries_max.max(1),
+            bytes: 0,
+            bytes_max: usize::MAX,
+            hand: 0,
+            serial: 0,
+            duplicates: false,
+        }
+    }
+
+    /// Bounds the memory of all entries together; one alone may be larger.
+    pub fn bytes_max(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
+    }
+
+    /// A session gets a copy for each of its matching subscriptions instead of one for all.
+    pub fn duplicates(self, duplicates: bool) -> Self {
+        Self { duplicates, ..self }
     }
 
     /// The slot of an up-to-date entry. `hint` is the slot of the caller's previous topic, often the same.
@@ -111,17 +161,12 @@ impl MatchCache {
 
     #[cold]
     fn make(&mut self, router: &Router, topic: &str, allowed: impl Fn(Key) -> bool) -> usize {
-        let slot = if self.entries.len() < self.entries_max { self.entries.len() } else { self.evict() };
-        let entry = Entry {
-            topic: topic.into(),
-            generation: 0,
-            serial: 0,
-            local: Vec::new(),
-            ids: Vec::new(),
-            remote: 0,
-            groups: Vec::new(),
-            used: false, // a topic seen once must not push out those seen often
-        };
+        if self.table.len() >= self.entries_max {
+            self.evict();
+        }
+        let slot = self.free.pop().map_or(self.entries.len(), |slot| slot as usize);
+        let entry = Entry::new(topic);
+        self.bytes += entry.size();
         match self.entries.get_mut(slot) {
             Some(e) => *e = entry,
             None => self.entries.push(entry),
@@ -136,6 +181,7 @@ impl MatchCache {
     #[cold]
     fn remake(&mut self, router: &Router, slot: usize, allowed: impl Fn(Key) -> bool) {
         let Some(entry) = self.entries.get_mut(slot) else { return };
+        self.bytes -= entry.size();
         let index = router.read();
         let mut found = Found { shard: self.shard, local: Vec::new(), remote: 0, groups: Vec::new() };
         entry.generation = router.generation();
@@ -147,24 +193,33 @@ impl MatchCache {
         // each topic begins with another member: most topics may be seen only once
         let turn = u32::try_from(self.serial % u64::from(u32::MAX)).unwrap_or(0);
         entry.groups = found.groups.into_iter().map(|g| (g, turn)).collect();
-        (entry.local, entry.ids) = merge(found.local, allowed);
+        (entry.local, entry.ids) = merge(found.local, allowed, self.duplicates);
+        self.bytes += entry.size();
+        while self.bytes > self.bytes_max && self.table.len() > 1 {
+            if let Some(e) = self.entries.get_mut(slot) {
+                e.used = true; // the hand passes it by
+            }
+            self.evict();
+        }
     }
 
-    /// Frees the slot of an entry not used lately.
-    fn evict(&mut self) -> usize {
+    /// Drops an entry not used lately. There is one in the table.
+    fn evict(&mut self) {
         loop {
             self.hand = (self.hand + 1) % self.entries.len();
-            if let Some(e) = self.entries.get_mut(self.hand) {
-                if e.used {
-                    e.used = false;
-                    continue;
-                }
-                let hash = self.hasher.hash_one(&*e.topic);
-                let hand = self.hand;
-                if let Ok(found) = self.table.find_entry(hash, |i| *i as usize == hand) {
-                    found.remove();
-                }
-                return hand;
+            let Some(e) = self.entries.get_mut(self.hand) else { return };
+            if e.used {
+                e.used = false;
+                continue;
+            }
+            let hash = self.hasher.hash_one(&*e.topic);
+            let hand = self.hand;
+            if let Ok(found) = self.table.find_entry(hash, |i| *i as usize == hand) {
+                found.remove();
+                self.bytes -= e.size();
+                *e = Entry::new("");
+                self.free.extend(u32::try_from(hand));
+                return;
             }
         }
     }
@@ -192,13 +247,17 @@ impl Matches for Found {
 }
 
 /// One destination per session, in the order of sessions.
-fn merge(mut found: Vec<Subscription>, allowed: impl Fn(Key) -> bool) -> (Vec<Destination>, Vec<u32>) {
+fn merge(
+    mut found: Vec<Subscription>,
+    allowed: impl Fn(Key) -> bool,
+    duplicates: bool,
+) -> (Vec<Destination>, Vec<u32>) {
     found.sort_by_key(|s| s.session.key);
     let mut local: Vec<Destination> = Vec::with_capacity(found.len());
     let mut ids: Vec<u32> = Vec::new();
     for s in found {
         match local.last_mut() {
-            Some(d) if d.session == s.session.key => {
+            Some(d) if d.session == s.session.key && !duplicates => {
                 d.qos = d.qos.max(s.qos);
                 d.no_local &= s.no_local;
                 d.retain_as_published |= s.retain_as_published;

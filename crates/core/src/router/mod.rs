@@ -13,7 +13,7 @@ pub use trie::{Group, Matches, NodeId, SessionRef, Subscription, Trie};
 use foldhash::fast::FixedState;
 use grovemq_codec::topic;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Filters remembered as recently changed; a cache entry older than these is made anew.
@@ -27,6 +27,7 @@ pub struct Router {
     /// Counts changes of the index.
     generation: AtomicU64,
     retained: RwLock<Retained>,
+    sessions: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -39,7 +40,7 @@ struct Index {
 impl Router {
     pub fn new(hasher: FixedState) -> Self {
         let index = Index { trie: Trie::new(hasher), changes: VecDeque::new() };
-        Self { index: RwLock::new(index), generation: AtomicU64::new(0), retained: RwLock::default() }
+        Self { index: RwLock::new(index), generation: AtomicU64::new(0), retained: RwLock::default(), sessions: AtomicUsize::new(0) }
     }
 
     /// Adds or replaces a subscription; `true` when it is new.
@@ -107,6 +108,19 @@ impl Router {
     pub fn subscription_counts(&self) -> (usize, usize) {
         let index = self.read();
         (index.trie.len(), index.trie.shared_len())
+    }
+
+    /// Counts a new session of any shard in; `false` when there are `max` already.
+    pub(crate) fn add_session(&self, max: usize) -> bool {
+        let fits = self.sessions.fetch_add(1, Ordering::Relaxed) < max;
+        if !fits {
+            self.remove_session();
+        }
+        fits
+    }
+
+    pub(crate) fn remove_session(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub fn retained(&self) -> RwLockReadGuard<'_, Retained> {

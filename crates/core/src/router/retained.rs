@@ -1,5 +1,6 @@
 //! Retained messages, ordered by topic so that a wildcard subscription can be answered in slices.
 
+use crate::access::Source;
 use crate::{Message, Time};
 use grovemq_codec::topic;
 use std::borrow::Borrow;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 /// The last message of each topic that was published with RETAIN.
 #[derive(Debug, Default)]
 pub struct Retained {
-    messages: BTreeSet<ByTopic>,
+    messages: BTreeSet<Kept>,
     bytes: usize,
 }
 
@@ -27,6 +28,11 @@ impl Retained {
     /// Stores, or deletes where the payload is empty. `false` when the table is full.
     // [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7]
     pub fn set(&mut self, message: Arc<Message>, max: usize) -> bool {
+        self.set_from(message, None, max)
+    }
+
+    /// The same for a message that is given out only while its author may still write its topic.
+    pub fn set_from(&mut self, message: Arc<Message>, source: Option<Arc<Source>>, max: usize) -> bool {
         if message.payload().is_empty() {
             self.remove(message.topic());
             return true;
@@ -35,20 +41,20 @@ impl Retained {
             return false;
         }
         self.bytes += message.size();
-        if let Some(old) = self.messages.replace(ByTopic(message)) {
-            self.bytes -= old.0.size();
+        if let Some(old) = self.messages.replace(Kept { message, source }) {
+            self.bytes -= old.message.size();
         }
         true
     }
 
     pub fn remove(&mut self, topic: &str) {
         if let Some(old) = self.messages.take(topic) {
-            self.bytes -= old.0.size();
+            self.bytes -= old.message.size();
         }
     }
 
     pub fn get(&self, topic: &str) -> Option<&Arc<Message>> {
-        self.messages.get(topic).map(|m| &m.0)
+        self.messages.get(topic).map(|kept| &kept.message)
     }
 
     /// Appends matching messages to `found`, looking at no more than `budget` topics; moves the cursor on.
@@ -57,7 +63,8 @@ impl Retained {
             return;
         }
         if !topic::is_wildcard(filter) {
-            found.extend(self.get(filter).cloned());
+            let kept = self.messages.get(filter).filter(|kept| kept.is_valid());
+            found.extend(kept.map(|kept| kept.message.clone()));
             *cursor = Cursor::End;
             return;
         }
@@ -68,8 +75,8 @@ impl Retained {
             Cursor::End => return,
         };
         let mut last = None;
-        for ByTopic(message) in self.messages.range::<str, _>((start, Bound::Unbounded)) {
-            let name = message.topic();
+        for kept in self.messages.range::<str, _>((start, Bound::Unbounded)) {
+            let name = kept.message.topic();
             if !name.starts_with(prefix) {
                 break;
             }
@@ -79,8 +86,8 @@ impl Retained {
             }
             budget -= 1;
             last = Some(name);
-            if topic::matches(filter, name) {
-                found.push(message.clone());
+            if topic::matches(filter, name) && kept.is_valid() {
+                found.push(kept.message.clone());
             }
         }
         *cursor = Cursor::End;
@@ -94,7 +101,7 @@ impl Retained {
         };
         let slice = self.messages.range::<str, _>((start, Bound::Unbounded)).take(budget);
         let (mut seen, mut last, mut dead) = (0, None, Vec::new());
-        for ByTopic(m) in slice {
+        for Kept { message: m, .. } in slice {
             seen += 1;
             last = Some(m);
             if m.is_expired(now) {
@@ -137,30 +144,40 @@ fn literal_prefix(filter: &str) -> &str {
     }
 }
 
+/// Compares by topic.
 #[derive(Debug)]
-struct ByTopic(Arc<Message>);
+struct Kept {
+    message: Arc<Message>,
+    source: Option<Arc<Source>>,
+}
 
-impl PartialEq for ByTopic {
+impl Kept {
+    fn is_valid(&self) -> bool {
+        self.source.as_ref().is_none_or(|s| s.may_write(self.message.topic()))
+    }
+}
+
+impl PartialEq for Kept {
     fn eq(&self, other: &Self) -> bool {
-        self.0.topic() == other.0.topic()
+        self.message.topic() == other.message.topic()
     }
 }
 
-impl Eq for ByTopic {}
+impl Eq for Kept {}
 
-impl Borrow<str> for ByTopic {
+impl Borrow<str> for Kept {
     fn borrow(&self) -> &str {
-        self.0.topic()
+        self.message.topic()
     }
 }
 
-impl Ord for ByTopic {
+impl Ord for Kept {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.topic().cmp(other.0.topic())
+        self.message.topic().cmp(other.message.topic())
     }
 }
 
-impl PartialOrd for ByTopic {
+impl PartialOrd for Kept {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

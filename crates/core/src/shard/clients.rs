@@ -145,7 +145,7 @@ impl Clients {
                 self.send(now, key, framing, d);
             }
             Some((key, c))
-                if session.outgoing.has_room(c.window) && c.outbox.len() <= self.limits.output_bytes_max =>
+                if session.outgoing.has_room(window(&self.limits, c, session)) && c.outbox.len() <= self.limits.output_bytes_max =>
             {
                 let parcel =
                     Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids) };
@@ -262,7 +262,7 @@ impl Clients {
             if c.outbox.len() > self.limits.output_bytes_max {
                 return;
             }
-            let (window, v5) = (c.window, c.is_v5());
+            let (window, v5) = (window(&self.limits, c, session), c.is_v5());
             match session.outgoing.next_resend(window) {
                 Some(Resend::PubRel(id)) => {
                     self.send_ack(now, key, PacketType::PubRel, id);
@@ -397,6 +397,13 @@ pub(crate) fn ack_name(kind: PacketType) -> &'static str {
         PacketType::PubRel => "PUBREL",
         _ => "PUBCOMP",
     }
+}
+
+/// Messages the client may have unanswered now; none while too many bytes are.
+#[inline]
+fn window(limits: &Limits, c: &Connection, session: &Session) -> u16 {
+    let max = limits.inflight_bytes_max;
+    if max > 0 && session.outgoing.inflight_bytes() as u64 >= max { 0 } else { c.window }
 }
 
 fn boxed(ids: &[u32]) -> Option<Box<[u32]>> {

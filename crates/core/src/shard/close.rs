@@ -1,6 +1,6 @@
 //! The end of connections and sessions, and the wills that come with it.
 
-use super::{Action, Author, Shard};
+use super::{Action, Shard};
 use crate::Time;
 use crate::connection::Stage;
 use crate::observe::{Cause, Event};
@@ -75,6 +75,7 @@ impl Shard {
     pub(super) fn end_session(&mut self, now: Time, session_key: Key) {
         self.send_will(now, session_key);
         let Some(session) = self.clients.remove(session_key) else { return };
+        self.router.remove_session();
         self.timers.stop(session.expires, Timer::SessionExpiry(session_key));
         let session_ref = SessionRef { shard: self.id, key: session_key };
         self.router.unsubscribe_all(session_ref, &session.subscriptions);
@@ -84,11 +85,7 @@ impl Shard {
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         self.timers.stop(session.will_due.take(), Timer::Will(session_key));
         let Some(will) = session.will.take() else { return };
-        let author = Author {
-            client_id: session.client_id.clone(),
-            username: session.username.clone(),
-            access: session.access.clone(),
-        };
+        let source = session.source();
         let Will { message, expiry, .. } = *will;
         let message = match expiry {
             None => message,
@@ -97,7 +94,7 @@ impl Shard {
                 crate::MessageRef { expires, ..message.view() }.to_shared()
             }
         };
-        self.publish_own(now, &message, Some(&author));
+        self.publish_will(now, &message, source);
     }
 
     pub(super) fn on_will_timer(&mut self, now: Time, session_key: Key) {

@@ -156,14 +156,15 @@ impl Shard {
             }
             _ => connect.client_id,
         };
-        let existing = self.clients.find(client_id);
-        if existing.is_none() && self.clients.sessions.len() >= self.settings.limits.sessions_max as usize {
+        if let Some(old) = self.clients.find(client_id) {
+            self.take_over(now, old, connect.clean_start);
+        }
+        if self.clients.find(client_id).is_none()
+            && !self.router.add_session(self.settings.limits.sessions_max as usize)
+        {
             let cause = self.refuse(key, Cause::QuotaExceeded);
             self.close(now, key, cause);
             return;
-        }
-        if let Some(old) = existing {
-            self.take_over(now, old, connect.clean_start);
         }
         let (session_key, present) = match self.clients.find(client_id) {
             Some(session) => (session, true),
@@ -352,7 +353,8 @@ impl Shard {
             return;
         }
         self.clients.send_bytes(key, &bytes);
-        if self.clients.trace {
+        // CONNACK is part of the "connected" event
+        if self.clients.trace && !matches!(packet, Packet::ConnAck(_)) {
             let (name, packet_id, reason) = describe(packet);
             self.clients.trace_sent(now, key, name, packet_id, reason);
         }

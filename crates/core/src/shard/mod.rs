@@ -39,6 +39,10 @@ pub struct Settings {
     pub queue_qos0: bool,
     /// Messages go out with the subscription's QoS (`upgrade_outgoing_qos`).
     pub upgrade_outgoing_qos: bool,
+    /// A client gets a copy for each of its subscriptions that match (`allow_duplicate_messages`).
+    pub allow_duplicates: bool,
+    /// Retained messages whose author may no longer write their topic are held back (`check_retain_source`).
+    pub check_retain_source: bool,
     /// Client ids must begin with this (`clientid_prefixes`).
     pub client_id_prefix: Option<String>,
     /// Seeds the hashes and the made-up client ids; random in a real broker.
@@ -137,7 +141,9 @@ impl Shard {
             count: count.clamp(1, 64),
             router,
             clients,
-            cache: MatchCache::new(id, settings.limits.cache_topics_max, hasher.clone()),
+            cache: MatchCache::new(id, settings.limits.cache_topics_max, hasher.clone())
+                .bytes_max(settings.limits.cache_bytes_max)
+                .duplicates(settings.allow_duplicates),
             timers: Timers::default(),
             variants: Variants::default(),
             topic_scratch: String::new(),
@@ -392,13 +398,6 @@ impl Shard {
     fn listener(&self, peer: Peer) -> Option<&ListenerSettings> {
         self.settings.listeners.get(usize::from(peer.listener))
     }
-}
-
-/// On whose behalf a will is published.
-struct Author {
-    client_id: Box<str>,
-    username: Option<Box<str>>,
-    access: Option<Arc<dyn Authorize>>,
 }
 
 /// Reason code towards a client of that version: 3.x knows only failure.

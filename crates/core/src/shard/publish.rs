@@ -3,10 +3,11 @@
 use super::Shard;
 use super::clients::{Delivery, To};
 use super::mail::Target;
-use crate::access::{Access, Who};
+use crate::access::{Access, Source};
 use crate::observe::{Cause, Event};
 use crate::qos::{Arrival, ReceiverStep};
 use crate::router::{Entry, Subscription};
+use crate::session::Session;
 use crate::slab::Key;
 use crate::{Message, MessageRef, Time};
 use grovemq_codec::{Frame, PacketType, Publish, PublishProperties, Qos, ReasonCode};
@@ -128,7 +129,12 @@ impl Shard {
         }
         let mut reached = 0;
         let reason = refusal.unwrap_or_else(|| {
-            reached = self.route(now, slot, message, as_is, Some(session), None);
+            let shared = message.retain.then(|| message.to_shared());
+            if let Some(message) = &shared {
+                let source = self.clients.sessions.get(session).and_then(Session::source);
+                self.keep(message.clone(), source);
+            }
+            reached = self.route(now, slot, message, as_is, Some(session), shared);
             if reached == 0 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success }
         });
         match p.qos {
@@ -197,21 +203,31 @@ impl Shard {
         Some(ReasonCode::NotAuthorized)
     }
 
-    /// A will, or a message of the broker itself: checked against the rules of its author, if any.
-    pub(super) fn publish_own(&mut self, now: Time, message: &Arc<Message>, author: Option<&super::Author>) {
-        if let Some(author) = author
-            && let Some(access) = &author.access
-        {
-            let who = Who { client_id: &author.client_id, username: author.username.as_deref() };
-            if access.check(who, Access::Write, message.topic()).is_err() {
-                return;
-            }
+    /// A will, if its author may publish it.
+    pub(super) fn publish_will(&mut self, now: Time, message: &Arc<Message>, source: Option<Source>) {
+        let reserved = RESERVED.iter().any(|r| message.topic().starts_with(r));
+        if !reserved && source.as_ref().is_none_or(|s| s.may_write(message.topic())) {
+            self.publish_own(now, message, source);
         }
+    }
+
+    /// A message that no connection brought.
+    pub(super) fn publish_own(&mut self, now: Time, message: &Arc<Message>, source: Option<Source>) {
         let slot = self.lookup(message.topic(), 0);
+        if message.view().retain {
+            self.keep(message.clone(), source);
+        }
         self.route(now, slot, &message.view(), None, None, Some(message.clone()));
     }
 
-    /// A message for every local receiver, into the mail for other shards, and into the retained ones.
+    /// Makes a message the retained one of its topic.
+    fn keep(&self, message: Arc<Message>, source: Option<Source>) {
+        let max = self.settings.limits.retained_max as usize;
+        let source = source.filter(|_| self.settings.check_retain_source).map(Arc::new);
+        self.router.retained_mut().set_from(message, source, max);
+    }
+
+    /// A message for every local receiver, and into the mail for other shards.
     fn route(
         &mut self,
         now: Time,
@@ -222,11 +238,6 @@ impl Shard {
         shared: Option<Arc<Message>>,
     ) -> u32 {
         let mut shared = shared;
-        if message.retain {
-            let kept = shared.get_or_insert_with(|| message.to_shared());
-            let max = self.settings.limits.retained_max as usize;
-            self.router.retained_mut().set(kept.clone(), max);
-        }
         let Some(entry) = self.cache.entry(slot) else { return 0 };
         let mut remote = entry.remote;
         let mut reached = 0;
