@@ -73,11 +73,8 @@ impl<W: Write> Publisher<'_, W> {
             };
             let Some(event) = event else { break };
             is_connected |= matches!(event, Event::Connected(_));
-            let shown = self.take(event);
-            if shown.and_then(|()| self.out.flush()).is_err() {
-                // Nobody wants to read what we have to tell; the messages are sent nevertheless.
-                self.out.flush().ok();
-            }
+            // Messages are sent even when nobody reads what there is to tell.
+            self.take(event).and_then(|()| self.out.flush()).ok();
             if self.end.is_some() && !is_sent {
                 break;
             }

@@ -97,8 +97,8 @@ impl<W: Write> Subscriber<'_, W> {
         self.end.unwrap_or(Exit::OK)
     }
 
-    /// The last packets are still shown, messages no longer.
-    /// In MQTT 5, leaving before everything came is an occasion for the will.
+    /// Shows the last packets, but no messages any more. In MQTT 5, leaving before everything came is an occasion for
+    /// the will.
     async fn say_goodbye(&mut self, client: &Client, events: &mut Events, leaves_early: bool) {
         let mut request = self.plan.session.disconnect.clone();
         if leaves_early && self.plan.session.version == Version::V5 {
@@ -210,7 +210,10 @@ impl<W: Write> Subscriber<'_, W> {
     async fn message(&mut self, received: &Received, client: &Client) -> io::Result<()> {
         let message = &received.message;
         if self.plan.retained_only && !message.retain {
-            self.end = Some(Exit::OK);
+            // Our own removals come back as well, perhaps before the last retained message.
+            if !(self.plan.remove_retained && message.payload.is_empty()) {
+                self.end = Some(Exit::OK);
+            }
             return Ok(());
         }
         if self.plan.filter_out.iter().any(|filter| topic::matches(filter, &message.topic)) {
