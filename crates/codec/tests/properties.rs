@@ -93,7 +93,7 @@ fn each_property_in_each_packet() {
                 assert_eq!(result, Ok(()), "{id:#x} in {}", place.name);
             } else {
                 // Fault A20.
-                assert!(matches!(result, Err(Error::Protocol(_))), "{id:#x} in {}: {result:?}", place.name);
+                assert!(matches!(result, Err(Error::Malformed(_))), "{id:#x} in {}: {result:?}", place.name);
             }
         }
     }

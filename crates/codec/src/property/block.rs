@@ -79,7 +79,8 @@ pub(super) fn seek(reader: &mut Reader<'_>, wanted: u32) -> Option<()> {
 fn misplaced(id: u32) -> Error {
     match id {
         0x01..=0x03 | 0x08 | 0x09 | 0x0B | 0x11..=0x13 | 0x15..=0x19 | 0x1A | 0x1C | 0x1F | 0x21..=0x2A => {
-            Error::Protocol("property not allowed in this packet")
+            // MQTT 5, 2.2.2.2: an identifier that is not valid for the packet's type is malformed
+            Error::Malformed("property not allowed in this packet")
         }
         _ => Error::Malformed("unknown property"),
     }

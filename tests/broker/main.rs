@@ -1,0 +1,9 @@
+//! The broker itself, over real sockets: what it answers to every kind of bytes, what it promises between clients, how
+//! it starts, reloads and stops.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod dialogue;
+mod notation;
+mod peer;
