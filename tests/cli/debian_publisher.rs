@@ -63,7 +63,7 @@ const CONNECTION: &[Case] = &[
     publish("-i x -t a -m hello -d"),
     publish("-i x -t a -m hello -d -q 1"),
     publish("-i x -t a -m hello -d -q 2"),
-    publish("-i x -t a -l -d -q 1").stdin("one\ntwo\n"),
+    publish("-i x -t a -l -d -q 1").stdin("one\n"),
 ];
 
 /// What only MQTT 5 has.

@@ -60,8 +60,7 @@ fn removed_retained_messages_are_gone() {
         let broker = Broker::debian();
         debian_publishes(broker.port(), "-t a/1 -m 1 -r");
         debian_publishes(broker.port(), "-t b -m 2 -r");
-        let removed =
-            run(tool, "mosquitto_sub", &broker, "-i x -t a/# -v -W 1 --remove-retained");
+        let removed = run(tool, "mosquitto_sub", &broker, "-i x -t a/# -v -W 1 --remove-retained");
         let left = run(tool, "mosquitto_sub", &broker, "-i x -t # -v -W 1");
         assert_eq!(left.text(), "b 2\n");
         vec![removed, left]
