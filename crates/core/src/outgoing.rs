@@ -128,15 +128,19 @@ impl Outgoing {
         step
     }
 
-    /// Gives a message up that was admitted but cannot be sent to this client.
+    /// Gives a message up that was admitted but cannot, or may not, be sent to this client.
     pub(crate) fn give_up(&mut self, id: u16) {
         if let Some(place) = self.place(id) {
             self.finish(place);
         }
     }
 
-    /// Keeps only queued messages that `keep` approves of; those in flight are not asked about.
-    pub(crate) fn retain_queued(&mut self, mut keep: impl FnMut(&Message) -> bool) {
+    /// Keeps only messages that `keep` approves of, whether queued or sent and not yet the receiver's.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Message) -> bool) {
+        let unwanted = self.inflight.iter().filter(|e| e.parcel.as_ref().is_some_and(|p| !keep(&p.message)));
+        for id in unwanted.map(|e| e.id).collect::<Vec<_>>() {
+            self.give_up(id);
+        }
         self.queue.retain(|p| keep(&p.message));
         self.queue_bytes = self.queue.iter().map(|p| p.message.size()).sum();
     }

@@ -47,7 +47,7 @@ impl Shard {
         session.connection = None;
         session.replays.clear();
         // [MQTT-3.1.2-8] [MQTT-3.14.4-3]
-        if matches!(cause, Cause::Disconnect(code) if code != ReasonCode::DisconnectWithWill) {
+        if cause == Cause::Disconnect(ReasonCode::NormalDisconnection) {
             session.will = None;
         }
         let expiry = session.expiry;

@@ -174,7 +174,11 @@ impl Shard {
         let expiry = self.settle_expiry(connect);
         self.settle_connection(key, connect, &limits, session_key, keep_alive, expiry);
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
-        let same_user = session.username.as_deref() == connect.username;
+        let same_rules = match (&session.access, &access) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        let same_rights = same_rules && session.username.as_deref() == connect.username;
         session.username = connect.username.map(Into::into);
         session.access = access;
         session.connection = Some(key);
@@ -183,7 +187,7 @@ impl Shard {
         session.outgoing.restart();
         self.timers.stop(session.expires.take(), Timer::SessionExpiry(session_key));
         self.timers.stop(session.will_due.take(), Timer::Will(session_key));
-        if present && !same_user {
+        if present && !same_rights {
             self.recheck(session_key);
         }
         self.set_members_online(session_key, true);
@@ -220,15 +224,15 @@ impl Shard {
         }
     }
 
-    /// Another user resumes the session: what waits in it must be the new user's to read, too.
+    /// Another user resumes the session, or by other rules: what waits in it must be readable to him, too.
     fn recheck(&mut self, session_key: Key) {
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         if let Some(access) = session.access.clone() {
             let (id, user) = (session.client_id.clone(), session.username.clone());
             let who = Who { client_id: &id, username: user.as_deref() };
-            session.outgoing.retain_queued(|m| access.check(who, Access::Read, m.topic()).is_ok());
+            session.outgoing.retain(|m| access.check(who, Access::Read, m.topic()).is_ok());
         }
-        // cached matches hold the old user's rights
+        // cached matches hold the old rights
         self.router.invalidate();
     }
 

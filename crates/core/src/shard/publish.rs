@@ -173,7 +173,7 @@ impl Shard {
         let max = self.settings.limits.payload_bytes_max as usize;
         if max > 0 && m.payload.len() > max {
             self.clients.stats.publish_dropped += 1;
-            return Some(ReasonCode::PacketTooLarge);
+            return Some(ReasonCode::QuotaExceeded); // the nearest that an acknowledgement may carry
         }
         if c.allowed_serial == serial {
             return None;

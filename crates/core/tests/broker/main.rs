@@ -1,0 +1,13 @@
+//! The broker's brain, fed packet by packet, and what it answers.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod bench;
+mod connect;
+mod delivery;
+mod limits;
+mod qos;
+mod session;
+mod subscriptions;
+mod will;
