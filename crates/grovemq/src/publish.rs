@@ -101,7 +101,13 @@ impl<W: Write> Publisher<'_, W> {
             }
             Event::Disconnected(error) if self.end.is_none() => {
                 let (loss, line, exit) = watch::lost(&error);
-                let goes_on = loss == Loss::Broken && self.plan.source == Source::Lines;
+                // Lines may come for days: a server that was there once will be there again.
+                let goes_on = self.plan.source == Source::Lines
+                    && match loss {
+                        Loss::Broken => true,
+                        Loss::Unreachable | Loss::Dismissed => self.watch.was_online(),
+                        Loss::Garbled | Loss::Closed => false,
+                    };
                 if loss != Loss::Closed && !goes_on {
                     self.plan.session.complain(&line);
                     self.end = Some(exit);
