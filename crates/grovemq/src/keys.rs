@@ -74,24 +74,45 @@ fn single_keys() -> Option<Termios> {
 }
 
 fn read_keys(controls: &UnboundedSender<Control>) {
-    let mut bytes = io::stdin().lock().bytes();
-    while let Some(Ok(byte)) = bytes.next() {
-        let control = match byte {
-            b'b' | b' ' => Control::Toggle,
-            b'+' | b'=' => Control::Turn(true),
-            b'-' | b'_' => Control::Turn(false),
-            b'q' | 4 => Control::Quit,
-            // an arrow key is ESC [ A to D
-            0x1b => match (bytes.next(), bytes.next()) {
-                (Some(Ok(b'[')), Some(Ok(b'A' | b'C'))) => Control::Turn(true),
-                (Some(Ok(b'[')), Some(Ok(b'B' | b'D'))) => Control::Turn(false),
-                _ => continue,
-            },
-            _ => continue,
-        };
-        if controls.send(control).is_err() {
+    let mut sequence = Sequence::None;
+    for byte in io::stdin().lock().bytes().map_while(Result::ok) {
+        if sequence.key(byte).is_some_and(|control| controls.send(control).is_err()) {
             return;
         }
+    }
+}
+
+/// Where in the bytes of one key reading is: an arrow is ESC [ or ESC O, perhaps arguments, and a letter from A to D.
+#[derive(Clone, Copy, Debug)]
+enum Sequence {
+    None,
+    Escape,
+    Arguments,
+}
+
+impl Sequence {
+    /// What the next byte asks for. The Escape key by itself asks for nothing, and swallows nothing.
+    fn key(&mut self, byte: u8) -> Option<Control> {
+        let before = std::mem::replace(self, Self::None);
+        let control = match (before, byte) {
+            (_, 0x1b) => {
+                *self = Self::Escape;
+                return None;
+            }
+            (Self::Escape, b'[' | b'O') | (Self::Arguments, b'0'..=b'?') => {
+                *self = Self::Arguments;
+                return None;
+            }
+            (Self::Arguments, b'A' | b'C') => Control::Turn(true),
+            (Self::Arguments, b'B' | b'D') => Control::Turn(false),
+            (Self::Arguments, _) => return None,
+            (_, b'b' | b' ') => Control::Toggle,
+            (_, b'+' | b'=') => Control::Turn(true),
+            (_, b'-' | b'_') => Control::Turn(false),
+            (_, b'q' | 4) => Control::Quit,
+            _ => return None,
+        };
+        Some(control)
     }
 }
 
@@ -125,6 +146,23 @@ fn word(line: &str) -> Option<Control> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn keys(bytes: &[u8]) -> Vec<Control> {
+        let mut sequence = Sequence::None;
+        bytes.iter().filter_map(|&byte| sequence.key(byte)).collect()
+    }
+
+    #[test]
+    fn keys_have_a_meaning() {
+        use Control::{Quit, Toggle, Turn};
+        assert_eq!(
+            keys(b"b +=-_q\x04xB"),
+            [Toggle, Toggle, Turn(true), Turn(true), Turn(false), Turn(false), Quit, Quit]
+        );
+        assert_eq!(keys(b"\x1b[A\x1b[B\x1bOC\x1bOD"), [Turn(true), Turn(false), Turn(true), Turn(false)]);
+        assert_eq!(keys(b"\x1b[1;5A\x1b[15~b"), [Turn(true), Toggle]);
+        assert_eq!(keys(b"\x1bb\x1b\x1b[Aq"), [Toggle, Turn(true), Quit]);
+    }
 
     #[test]
     fn words_have_a_meaning() {

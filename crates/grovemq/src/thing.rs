@@ -60,6 +60,9 @@ impl Options {
                         Some(port.ok_or_else(|| format!("Invalid port given: {}", value.display()))?);
                 }
                 "--board" => options.board = Some(board(value()?)),
+                other if !other.starts_with('-') => {
+                    return Err(format!("Unknown argument '{}'. A file goes behind -c.", arg.display()));
+                }
                 _ => return Err(format!("Unknown option '{}'.", arg.display())),
             }
         }
@@ -130,6 +133,7 @@ mod tests {
             ("-c", "-c needs a value."),
             ("-p 0", "Invalid port given: 0"),
             ("--bord x", "Unknown option '--bord'."),
+            ("a.toml", "Unknown argument 'a.toml'. A file goes behind -c."),
         ] {
             assert_eq!(parse(line), Err(error.to_owned()), "{line}");
         }

@@ -5,8 +5,11 @@ use crate::keys::{Control, Keys};
 use crate::{Call, complain};
 use grovemq_broker::{Broker, Log as BrokerLog};
 use grovemq_config::{Config, LogType, LogTypes, Overlay, port_argument};
+use grovemq_thing::Template;
 use grovemq_thing::config::{BoardSetting, Input, Output};
-use grovemq_thing::{AnalogPin, BoardChoice, Config as ThingConfig, Log as ThingLog, Pin, SimulatedBoard};
+use grovemq_thing::{
+    AnalogPin, BoardChoice, Config as ThingConfig, Log as ThingLog, Pin, Place, SimulatedBoard,
+};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -82,7 +85,8 @@ impl Options {
         let config = self.thing.then(|| self.thing_config());
         let panel = Panel::new(board.clone(), config.as_ref());
         let keys = Keys::start();
-        crate::print(&self.greeting(&panel, keys.is_terminal()));
+        let button = config.as_ref().and_then(button_topic);
+        crate::print(&self.greeting(&panel, button.as_deref(), keys.is_terminal()));
         let exit = crate::block_on(live(config, board, panel, keys, self.verbose));
         broker.stop();
         exit
@@ -111,10 +115,12 @@ impl Options {
         let mut config = ThingConfig::default();
         config.broker.port = self.port;
         config.board = BoardSetting::Simulated;
+        // not the default one, which is that of a `grovemq thing` on the same machine
+        config.broker.client_id = Template::parse("up-{hostname}-{interface}").ok();
         config
     }
 
-    fn greeting(&self, panel: &Panel, terminal: bool) -> String {
+    fn greeting(&self, panel: &Panel, button: Option<&str>, terminal: bool) -> String {
         let port = self.port;
         let option = if port == 1883 { String::new() } else { format!(" -p {port}") };
         let reach = if self.public {
@@ -124,12 +130,14 @@ impl Options {
         };
         let mut text = format!("GroveMQ {}\n\n  broker  {reach}\n", env!("CARGO_PKG_VERSION"));
         if self.thing {
-            // infallible: a String takes all
-            drop(writeln!(text, "  thing   {} on a simulated GrovePi board", panel.names()));
+            let _infallible = writeln!(text, "  thing   {} on a simulated GrovePi board", panel.names());
         }
         text.push_str("\n  try     in other terminals:\n");
-        drop(writeln!(text, "            grovemq sub{option} -t '#' -v"));
-        drop(writeln!(text, "            grovemq pub{option} -t hello -m 'Hello, World!'"));
+        let _infallible = writeln!(text, "            grovemq sub{option} -t '#' -v");
+        let _infallible = writeln!(text, "            grovemq pub{option} -t hello -m 'Hello, World!'");
+        if let Some(topic) = button {
+            let _infallible = writeln!(text, "            grovemq pub{option} -t {topic} -m True");
+        }
         text.push_str("          without an installed grovemq: cargo run --release -- sub …\n\n");
         match (self.thing, terminal) {
             (true, true) => {
@@ -141,6 +149,14 @@ impl Options {
         }
         text
     }
+}
+
+/// Where the thing's button publishes to.
+fn button_topic(config: &ThingConfig) -> Option<String> {
+    let button = config.sensors.iter().find(|sensor| matches!(sensor.input, Input::Button(_)))?;
+    // a machine without such a place is the thing's matter, which says so
+    let place = Place::of_this_machine(config.interface.as_deref(), config.address).ok()?;
+    button.topic.fill(&place, &button.name).ok()
 }
 
 /// Everything runs until somebody or something ends it.
@@ -159,7 +175,11 @@ async fn live(
     let thing = async {
         match config {
             Some(config) => {
-                let log = if verbose { ThingLog::stderr(true) } else { ThingLog::new(false, |_| {}) };
+                let log = if verbose {
+                    ThingLog::new(true, |line| complain(&format!("thing: {line}")))
+                } else {
+                    ThingLog::new(false, |_| {})
+                };
                 grovemq_thing::run(config, BoardChoice::Simulated(board), log, shutdown).await
             }
             None => {
@@ -284,10 +304,10 @@ impl Panel {
         let mut line = String::new();
         if let Some((name, pin)) = &self.button {
             let state = if self.board.digital(*pin) { "pressed" } else { "released" };
-            drop(write!(line, "{name} {state:8}  "));
+            let _infallible = write!(line, "{name} {state:8}  ");
         }
         if let Some((name, pin)) = &self.knob {
-            drop(write!(line, "{name} {:4}  ", self.board.analog(*pin)));
+            let _infallible = write!(line, "{name} {:4}  ", self.board.analog(*pin));
         }
         for (name, pin) in &self.lamps {
             let state = match self.board.brightness(*pin) {
@@ -295,7 +315,7 @@ impl Panel {
                 255 => "on".to_owned(),
                 level => format!("{} %", u32::from(level) * 100 / 255),
             };
-            drop(write!(line, "  {name} {state:4}"));
+            let _infallible = write!(line, "  {name} {state:4}");
         }
         if line != self.shown {
             crate::print(&format!("  {}\n", line.trim_end()));

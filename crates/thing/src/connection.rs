@@ -173,7 +173,21 @@ impl<'a> Connection<'a> {
         let Plan { broker, client_id, .. } = self.plan;
         let text = if let ClientError::ServerClosed { reason: ReasonCode::SessionTakenOver, .. } = error {
             format!(
-                "another client has connected as {client_id} and taken over; every thing needs its own client_id"
+                "another client has connected as {client_id} and taken over; every thing needs its own client_id, \
+                 below [broker] in its file"
+            )
+        } else if let ClientError::Refused {
+            reason: ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized,
+            ..
+        } = error
+        {
+            let who = match &broker.username {
+                Some(username) => format!("for username {username:?} and its password"),
+                None => "without username and password".to_owned(),
+            };
+            format!(
+                "{}:{}: {error}, {who}; they stand below [broker] in the thing's file; trying again",
+                broker.host, broker.port
             )
         } else {
             let what = if lived.is_some() { "" } else { "no connection: " };
@@ -183,7 +197,10 @@ impl<'a> Connection<'a> {
             } else {
                 String::new()
             };
-            format!("{}:{}: {what}{error}{suspicion}; trying again", broker.host, broker.port)
+            let address = format!("{}:{}", broker.host, broker.port);
+            let error = error.to_string();
+            let error = error.strip_prefix(&format!("{address}: ")).unwrap_or(&error);
+            format!("{address}: {what}{error}{suspicion}; trying again")
         };
         if self.told.as_ref() != Some(&text) {
             self.log.say(&text);

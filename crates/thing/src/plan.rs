@@ -64,6 +64,14 @@ impl Plan {
         })
     }
 
+    /// Each resource and what it has to do with which topic, for the log.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&str, String)> {
+        let sensors = self.sensors.iter().map(|s| (s.name.as_str(), format!("publishes to {}", s.topic)));
+        let actuators =
+            self.actuators.iter().map(|a| (a.name.as_str(), format!("follows {}", a.filters.join(", "))));
+        sensors.chain(actuators)
+    }
+
     /// The version to begin with.
     pub(crate) fn first_version(&self) -> Version {
         self.broker.version.unwrap_or(Version::V5)

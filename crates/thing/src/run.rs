@@ -36,6 +36,7 @@ pub enum Error {
 
 /// How long the board may take to darken its lamps, and the broker to answer UNSUBSCRIBE.
 const GOODBYE: Duration = Duration::from_secs(2);
+
 /// Runs a thing until `shutdown` resolves. Then its actuators go dark, it unsubscribes and says good-bye.
 ///
 /// While the broker is away it goes on and tries again, without end; once there is a connection, every sensor tells
@@ -59,6 +60,9 @@ pub async fn run(
     };
     let plan = Plan::new(config, &place)?;
     log.say(format_args!("{absent}using {board}"));
+    for (name, topic) in plan.topics() {
+        log.say(format_args!("{name} {topic}"));
+    }
     let (link, board_end) = board.start(plan.probes(), plan.safe_drives())?;
     let mut life = Life { plan, link, board_end, log };
     let mut shutdown = pin!(shutdown);
