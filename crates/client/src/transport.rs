@@ -3,7 +3,7 @@
 use crate::{Error, Options};
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 use tokio::{
@@ -32,8 +32,13 @@ pub(crate) async fn open(options: &Options) -> Result<Box<dyn Stream>, Error> {
 }
 
 async fn open_tcp(options: &Options) -> Result<TcpStream, Error> {
-    let found = lookup_host((options.host.as_str(), options.port)).await;
-    let found: Vec<SocketAddr> = found.map_err(|error| unresolved(options, &error.to_string()))?.collect();
+    let found = if options.host.eq_ignore_ascii_case("localhost") {
+        // RFC 6761, 6.3: always the loopback, and no reason to start a resolver's thread
+        vec![(Ipv6Addr::LOCALHOST, options.port).into(), (Ipv4Addr::LOCALHOST, options.port).into()]
+    } else {
+        let found = lookup_host((options.host.as_str(), options.port)).await;
+        found.map_err(|error| unresolved(options, &error.to_string()))?.collect()
+    };
     let addresses = in_turns(found, options.bind_address);
     if addresses.is_empty() {
         return Err(unresolved(options, "no address of the wanted family"));
