@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `== A03 title` | a row begins; the first word names it, and `@` stands for that name below |
 //! | `each x y`, `each x \| y z` | below the title: the row is held with each of these in the place of `%` |
+//! | `with max_qos 1` | below the title: the row has a broker of its own, with this line of configuration |
 //! | `a tcp` | `a` connects and sends nothing yet |
 //! | `a v3`, `a v5` | `a` connects as `@a` with MQTT 3.1.1 or 5, clean start, keep-alive 60 s, and is accepted |
 //! | `b v5 as @a` | the same under another client id |
@@ -29,7 +30,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use grovemq_tests::Broker;
+use grovemq_tests::{Broker, Kind};
 
 use crate::peer::{Peer, local};
 
@@ -39,6 +40,8 @@ const AT_A_TIME: usize = 8;
 /// A row of a file: its name, and its steps with their lines.
 struct Row {
     name: String,
+    /// Lines of configuration.
+    with: String,
     steps: Vec<(usize, String)>,
 }
 
@@ -51,13 +54,15 @@ fn rows(text: &str) -> Vec<Row> {
             finish(&mut rows, &values);
             values.clear();
             let name = title.split_whitespace().next().expect("a row has a name").to_string();
-            rows.push(Row { name, steps: Vec::new() });
+            rows.push(Row { name, with: String::new(), steps: Vec::new() });
         } else if let Some(list) = line.strip_prefix("each ") {
             values = if list.contains(" | ") {
                 list.split(" | ").collect()
             } else {
                 list.split_whitespace().collect()
             };
+        } else if let Some(line) = line.strip_prefix("with ") {
+            rows.last_mut().expect("a row begins with `==`").with += &format!("{line}\n");
         } else if !line.is_empty() && !line.starts_with('#') {
             let row = rows.last_mut().expect("a row begins with `==`");
             row.steps.push((at + 1, line.to_string()));
@@ -75,7 +80,7 @@ fn finish(rows: &mut Vec<Row>, values: &[&str]) {
     let filled = |name: String, value: &str| {
         let steps =
             row.steps.iter().map(|(line, step)| (*line, step.replace('%', value).replace('@', &name)));
-        Row { steps: steps.collect(), name }
+        Row { steps: steps.collect(), with: row.with.clone(), name }
     };
     if values.is_empty() {
         rows.push(filled(row.name.clone(), "%"));
@@ -87,7 +92,11 @@ fn finish(rows: &mut Vec<Row>, values: &[&str]) {
 fn hold(file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialogues").join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let rows = rows(&text);
+    let mut rows = rows(&text);
+    if std::env::var_os("GROVEMQ_DIALOGUE_TARGET").is_some() {
+        // that broker's configuration is not ours to set
+        rows.retain(|row| row.with.is_empty());
+    }
     let (broker, target) = match std::env::var("GROVEMQ_DIALOGUE_TARGET") {
         Ok(target) => (None, target.to_socket_addrs().unwrap().next().unwrap()),
         Err(_) => {
@@ -102,6 +111,12 @@ fn hold(file: &str) {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let own = (!row.with.is_empty())
+                        .then(|| Broker::start(Kind::Ours, &format!("allow_anonymous true\n{}", row.with)));
+                    let target = match &own {
+                        Some(own) => local(own.port()),
+                        None => target,
+                    };
                     if let Err(failure) = hold_row(target, row) {
                         failures.lock().unwrap().push(format!("{file}:{failure}"));
                     }
@@ -122,6 +137,9 @@ fn hold_row(target: SocketAddr, row: &Row) -> Result<(), String> {
             .map_err(|text| format!("{line}: {}: {step}\n    {text}", row.name))?;
     }
     drop(peers);
+    if !row.with.is_empty() {
+        return Ok(()); // nobody else uses this broker, and it may refuse a canary
+    }
     guarded(|| canary(target, &row.name)).map_err(|text| format!(" after {}: {text}", row.name))
 }
 
@@ -196,7 +214,7 @@ macro_rules! dialogues {
     };
 }
 
-dialogues!(framing, connect, publish, acknowledge, subscribe, sessions, delivery, properties);
+dialogues!(framing, connect, publish, acknowledge, subscribe, sessions, delivery, properties, configured);
 
 /// With another broker, too, a row that asks for the wrong thing must fail.
 #[test]
