@@ -3,12 +3,14 @@
 use crate::event_loop::WAKE;
 use crate::inbox::{Arrival, Inbox, Letter, Permit};
 use crate::limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN};
+use crate::lobby::{LobbyDoor, Newcomer};
 use crate::log::Log;
+use crate::observer::address;
+use crate::tls::{Entries, Rules};
 use grovemq_core::observe::Peer;
 use grovemq_net::Listener;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -20,12 +22,17 @@ pub(crate) struct Door {
     /// Connections of this listener, and the most there may be.
     pub(crate) count: Arc<AtomicUsize>,
     pub(crate) max: Option<usize>,
+    /// For connections that are made ready first.
+    pub(crate) rules: Option<Arc<Rules>>,
 }
 
 pub(crate) struct Acceptor {
     pub(crate) poll: Poll,
     pub(crate) doors: Vec<Door>,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
+    pub(crate) entries: Arc<Entries>,
+    /// Empty if no listener needs one.
+    pub(crate) lobbies: Vec<LobbyDoor>,
     pub(crate) total: Arc<AtomicUsize>,
     pub(crate) total_max: Option<usize>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -80,15 +87,20 @@ impl Acceptor {
         for _ in 0..ACCEPTS_PER_TURN {
             match door.listener.accept() {
                 Ok((stream, address)) => {
-                    let peer = Peer { address: Some(address), listener: door.index };
+                    let peer = Peer { address, listener: door.index, secured: None };
                     let places = [(door.count.clone(), door.max), (self.total.clone(), self.total_max)];
                     let Some(permit) = Permit::take(&places) else {
-                        self.deny(address);
+                        self.deny(peer);
                         continue;
                     };
-                    *next = (*next + 1) % self.inboxes.len().max(1);
-                    if let Some(inbox) = self.inboxes.get(*next) {
-                        inbox.post(Letter::Accepted(Arrival { stream, peer, permit }));
+                    *next = next.wrapping_add(1);
+                    if let Some(rules) = &door.rules {
+                        let (entry, rules) = (self.entries.get(door.index), rules.clone());
+                        if let Some(lobby) = self.lobbies.get(*next % self.lobbies.len().max(1)) {
+                            lobby.enter(Newcomer { stream, entry, rules, peer, permit });
+                        }
+                    } else if let Some(inbox) = self.inboxes.get(*next % self.inboxes.len().max(1)) {
+                        inbox.post(Letter::Accepted(Arrival { stream, peer, identity: None, permit }));
                     }
                 }
                 Err(e) => match e.kind() {
@@ -103,8 +115,8 @@ impl Acceptor {
     }
 
     #[cold]
-    fn deny(&self, address: SocketAddr) {
-        let ip = address.ip().to_canonical();
+    fn deny(&self, peer: Peer) {
+        let ip = peer.address.map_or_else(|| address(peer), |a| a.ip().to_canonical().to_string());
         self.log.notice(format!("Client connection from {ip} denied: max_connections exceeded."));
     }
 }

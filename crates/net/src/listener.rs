@@ -1,17 +1,40 @@
 //! Listening sockets.
 
 use crate::Stream;
+use listenfd::ListenFd;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket, Type};
-use std::io;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::fmt;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 /// Connections the kernel holds for us between two rounds of accepting.
 const BACKLOG: i32 = 1024;
 
+/// A listening socket. One of the file system goes away with its file.
 #[derive(Debug)]
-pub struct Listener(mio::net::TcpListener);
+pub struct Listener {
+    socket: Bound,
+    /// The file to remove.
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(mio::net::TcpListener),
+    Unix(mio::net::UnixListener),
+}
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
 
 /// Opens a TCP listening socket. An IPv6 address serves IPv6 only, so that IPv4 can be opened beside it.
 pub fn listen(address: SocketAddr, interface: Option<&str>) -> io::Result<Listener> {
@@ -26,33 +49,129 @@ pub fn listen(address: SocketAddr, interface: Option<&str>) -> io::Result<Listen
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Ok(Listener(mio::net::TcpListener::from_std(socket.into())))
+    Ok(Listener { socket: Bound::Tcp(mio::net::TcpListener::from_std(socket.into())), file: None })
+}
+
+/// Opens a socket of the file system. A file left over by a process that is gone is replaced; one that somebody serves,
+/// or that is no socket, is not.
+pub fn listen_unix(path: &Path) -> io::Result<Listener> {
+    if path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket()) {
+        match UnixStream::connect(path) {
+            Err(e) if e.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            _ => return Err(ErrorKind::AddrInUse.into()),
+        }
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    let socket = Bound::Unix(mio::net::UnixListener::from_std(socket.into()));
+    Ok(Listener { socket, file: Some(path.to_owned()) })
+}
+
+/// Listening sockets that the service manager opened for us (`LISTEN_FDS`).
+#[derive(Debug, Default)]
+pub struct Inherited(Vec<Listener>);
+
+impl Inherited {
+    /// Takes them over; the process's children do not see them any more. Gives none the second time.
+    pub fn take() -> Self {
+        let mut given = ListenFd::from_env();
+        let mut sockets = Vec::new();
+        for i in 0..given.len() {
+            if let Ok(Some(tcp)) = given.take_tcp_listener(i) {
+                if tcp.set_nonblocking(true).is_ok() {
+                    sockets.push(Bound::Tcp(mio::net::TcpListener::from_std(tcp)));
+                }
+            } else if let Ok(Some(unix)) = given.take_unix_listener(i)
+                && unix.set_nonblocking(true).is_ok()
+            {
+                sockets.push(Bound::Unix(mio::net::UnixListener::from_std(unix)));
+            }
+        }
+        Self(sockets.into_iter().map(|socket| Listener { socket, file: None }).collect())
+    }
+
+    /// Those that listen where `wanted` says.
+    pub fn claim(&mut self, wanted: impl Fn(&Address) -> bool) -> Vec<Listener> {
+        self.0.extract_if(.., |l| l.address().is_ok_and(|a| wanted(&a))).collect()
+    }
+
+    /// Where the unclaimed ones listen.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.0.iter().filter_map(|l| l.address().ok()).collect()
+    }
 }
 
 impl Listener {
-    /// The next waiting connection; `WouldBlock` when there is none.
-    pub fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, address) = self.0.accept()?;
-        // output is gathered per turn; the kernel need not wait for more
-        stream.set_nodelay(true).ok();
-        Ok((Stream::Tcp(stream), address))
+    /// The next waiting connection; `WouldBlock` when there is none. Connections of the file system have no address.
+    pub fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match &self.socket {
+            Bound::Tcp(socket) => {
+                let (stream, address) = socket.accept()?;
+                // output is gathered per turn; the kernel need not wait for more
+                stream.set_nodelay(true).ok();
+                Ok((Stream::Tcp(stream), Some(address)))
+            }
+            Bound::Unix(socket) => Ok((Stream::Unix(socket.accept()?.0), None)),
+        }
     }
 
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+    pub fn address(&self) -> io::Result<Address> {
+        Ok(match &self.socket {
+            Bound::Tcp(socket) => Address::Tcp(socket.local_addr()?),
+            Bound::Unix(socket) => {
+                Address::Unix(socket.local_addr()?.as_pathname().unwrap_or(Path::new("")).to_owned())
+            }
+        })
+    }
+
+    /// `None` for a socket of the file system.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Bound::Tcp(socket) => socket.local_addr().ok(),
+            Bound::Unix(_) => None,
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            // nobody can connect to it any more
+            std::fs::remove_file(file).ok();
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(a) => a.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
     }
 }
 
 impl Source for Listener {
     fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.0.register(registry, token, interests)
+        match &mut self.socket {
+            Bound::Tcp(s) => s.register(registry, token, interests),
+            Bound::Unix(s) => s.register(registry, token, interests),
+        }
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.0.reregister(registry, token, interests)
+        match &mut self.socket {
+            Bound::Tcp(s) => s.reregister(registry, token, interests),
+            Bound::Unix(s) => s.reregister(registry, token, interests),
+        }
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.0.deregister(registry)
+        match &mut self.socket {
+            Bound::Tcp(s) => s.deregister(registry),
+            Bound::Unix(s) => s.deregister(registry),
+        }
     }
 }

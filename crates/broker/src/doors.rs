@@ -1,0 +1,129 @@
+//! Listening sockets, as the configuration says.
+
+use crate::StartError;
+use crate::acceptor::Door;
+use crate::log::Log;
+use crate::tls::{Rules, has_entry};
+use grovemq_config::{Config, Listener, Protocol, SocketDomain};
+use grovemq_net::{Address, Inherited, listen, listen_unix};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// Opens the sockets of all listeners, or takes those that the service manager has opened.
+pub(crate) fn open(config: &Config, log: &Log) -> Result<Vec<Door>, StartError> {
+    let mut inherited = Inherited::take();
+    let mut doors = Vec::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let rules = has_entry(listener).then(|| Arc::new(Rules::of(listener)));
+        for socket in sockets(listener, &mut inherited, doors.is_empty(), log)? {
+            doors.push(Door {
+                listener: socket,
+                index: u16::try_from(index).unwrap_or(u16::MAX),
+                count: count.clone(),
+                max: listener.max_connections.map(|n| n as usize),
+                rules: rules.clone(),
+            });
+        }
+    }
+    for address in inherited.addresses() {
+        log.warning(format!("Warning: The service manager opened {address}, but no listener is configured for it."));
+    }
+    Ok(doors)
+}
+
+fn sockets(
+    listener: &Listener,
+    inherited: &mut Inherited,
+    is_first: bool,
+    log: &Log,
+) -> Result<Vec<grovemq_net::Listener>, StartError> {
+    if let Some(path) = &listener.unix_path {
+        return unix_socket(path, inherited, log).map(|socket| vec![socket]);
+    }
+    let addresses = addresses(listener).map_err(|e| StartError::Listen(place(listener), e))?;
+    let mut sockets = inherited.claim(|a| matches!(a, Address::Tcp(a) if is_meant(listener, &addresses, *a)));
+    if !sockets.is_empty() {
+        log.info(format!("Using the socket of the service manager for port {}.", listener.port));
+        return Ok(sockets);
+    }
+    let mut failure = None;
+    for address in addresses {
+        log.info(format!("Opening {} listen socket on port {}.", kind(listener, address), address.port()));
+        match listen(address, listener.bind_interface.as_deref()) {
+            Ok(socket) => sockets.push(socket),
+            // a machine without IPv6 still serves IPv4
+            Err(e) if address.is_ipv6() && is_absent(&e) => failure = Some(e),
+            Err(e) => return Err(StartError::Listen(format!("port {}", address.port()), e)),
+        }
+    }
+    if sockets.is_empty() && (is_first || !listener.local_only) {
+        let error = failure.unwrap_or_else(|| io::Error::other("no address to listen on"));
+        return Err(StartError::Listen(place(listener), error));
+    }
+    Ok(sockets)
+}
+
+fn unix_socket(path: &Path, inherited: &mut Inherited, log: &Log) -> Result<grovemq_net::Listener, StartError> {
+    if let Some(socket) = inherited.claim(|a| matches!(a, Address::Unix(p) if p == path)).pop() {
+        log.info(format!("Using the socket of the service manager for {}.", path.display()));
+        return Ok(socket);
+    }
+    log.info(format!("Opening unix listen socket on path {}.", path.display()));
+    listen_unix(path).map_err(|e| StartError::Listen(path.display().to_string(), e))
+}
+
+/// One socket of the service manager may serve both families, so only a configured host must agree.
+fn is_meant(listener: &Listener, wanted: &[SocketAddr], given: SocketAddr) -> bool {
+    given.port() == listener.port && (listener.host.is_none() || wanted.contains(&given))
+}
+
+/// As the original's log calls it.
+fn kind(listener: &Listener, address: SocketAddr) -> &'static str {
+    match (listener.protocol, address) {
+        (Protocol::Websockets, _) => "websockets",
+        (_, SocketAddr::V4(_)) => "ipv4",
+        (_, SocketAddr::V6(_)) => "ipv6",
+    }
+}
+
+fn addresses(listener: &Listener) -> io::Result<Vec<SocketAddr>> {
+    let port = listener.port;
+    let wanted = |a: &SocketAddr| match listener.socket_domain {
+        SocketDomain::Any => true,
+        SocketDomain::Ipv4 => a.is_ipv4(),
+        SocketDomain::Ipv6 => a.is_ipv6(),
+    };
+    let all: Vec<SocketAddr> = match &listener.host {
+        Some(host) => (host.as_str(), port).to_socket_addrs()?.collect(),
+        None if listener.local_only => {
+            vec![SocketAddr::from(([127, 0, 0, 1], port)), (std::net::Ipv6Addr::LOCALHOST, port).into()]
+        }
+        None => vec![SocketAddr::from(([0, 0, 0, 0], port)), (std::net::Ipv6Addr::UNSPECIFIED, port).into()],
+    };
+    Ok(all.into_iter().filter(wanted).collect())
+}
+
+fn is_absent(e: &io::Error) -> bool {
+    // address family not supported, or the address is not on this machine
+    matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) || e.raw_os_error() == Some(97)
+}
+
+fn place(listener: &Listener) -> String {
+    match &listener.host {
+        Some(host) => format!("{host}, port {}", listener.port),
+        None => format!("port {}", listener.port),
+    }
+}
+
+/// The ports the listeners have; 0 for sockets of the file system.
+pub(crate) fn ports(config: &Config, doors: &[Door]) -> Arc<[u16]> {
+    let port = |i: usize, l: &Listener| {
+        let door = doors.iter().find(|d| usize::from(d.index) == i);
+        door.and_then(|d| d.listener.local_addr()).map_or(l.port, |a| a.port())
+    };
+    config.listeners.iter().enumerate().map(|(i, l)| port(i, l)).collect()
+}
