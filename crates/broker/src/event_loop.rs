@@ -1,7 +1,8 @@
 //! One thread's loop: sockets in, the shard decides, sockets out.
 
 use crate::inbox::{Arrival, Inbox, Letter, LoginJob, Permit};
-use crate::limits::{CROWDED_PAUSE, EVENTS, GATHER_BYTES, READ_BYTES};
+use crate::limits::{CROWDED_PAUSE, EVENTS, GATHER_BYTES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX};
+use crate::sys::Job;
 use grovemq_codec::frame_len;
 use grovemq_core::observe::{Cause, Peer};
 use grovemq_core::{Action, Batch, Key, Next, Shard, Time, Verdict};
@@ -36,6 +37,8 @@ struct Wire {
     queued: bool,
     /// Nothing may be read until a verdict.
     waiting: bool,
+    /// In `EventLoop::paused`: nothing is read for a moment.
+    paused: bool,
     /// The socket took less than we had.
     blocked: bool,
 }
@@ -48,10 +51,16 @@ pub(crate) struct EventLoop {
     /// All shards' inboxes, ours included.
     inboxes: Vec<Arc<Inbox>>,
     logins: SyncSender<LoginJob>,
+    requests: SyncSender<Job>,
     epoch: Instant,
     /// By slot of the shard's connection.
     wires: Vec<Option<Wire>>,
     ready: VecDeque<Key>,
+    /// Connections not yet watched for readiness.
+    fresh: Vec<Key>,
+    /// Connections that rest, and until when.
+    paused: Vec<Key>,
+    paused_until: Time,
     buffer: Vec<u8>,
     stopping: bool,
 }
@@ -63,6 +72,7 @@ impl EventLoop {
         poll: Poll,
         inboxes: Vec<Arc<Inbox>>,
         logins: SyncSender<LoginJob>,
+        requests: SyncSender<Job>,
         epoch: Instant,
     ) -> Option<Self> {
         let inbox = inboxes.get(id)?.clone();
@@ -73,9 +83,13 @@ impl EventLoop {
             inbox,
             inboxes,
             logins,
+            requests,
             epoch,
             wires: Vec::new(),
             ready: VecDeque::new(),
+            fresh: Vec::new(),
+            paused: Vec::new(),
+            paused_until: Time::default(),
             buffer: vec![0; READ_BYTES + GATHER_BYTES],
             stopping: false,
         })
@@ -96,6 +110,14 @@ impl EventLoop {
             for event in &events {
                 if event.token() != WAKE {
                     self.on_event(now, event);
+                }
+            }
+            if now >= self.paused_until {
+                for key in core::mem::take(&mut self.paused) {
+                    if let Some(wire) = wire(&mut self.wires, key) {
+                        wire.paused = false;
+                        self.enqueue(key);
+                    }
                 }
             }
             if !self.is_crowded() {
@@ -124,7 +146,9 @@ impl EventLoop {
         } else {
             let now = self.now();
             // one millisecond more, so that the deadline has passed on waking
-            self.shard.next_timeout().map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
+            let paused = (!self.paused.is_empty()).then_some(self.paused_until);
+            let next = self.shard.next_timeout().into_iter().chain(paused).min();
+            next.map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
         };
         let timeout = if timeout == Some(Duration::ZERO) || !self.inbox.fall_asleep() {
             Some(Duration::ZERO)
@@ -161,9 +185,11 @@ impl EventLoop {
                     self.enqueue(key);
                 }
             }
-            Letter::Publish { topic, payload, retain } => {
-                self.shard.handle_publish(now, &topic, &payload, retain);
+            Letter::Publish { topic, payload, qos, retain } => {
+                self.shard.handle_publish(now, &topic, &payload, qos, retain);
             }
+            // who asked may have stopped waiting
+            Letter::Report(reply) => drop(reply.send(self.shard.report(REPORT_SLOTS_MAX))),
             Letter::Stop => {
                 self.shard.handle_shutdown(now);
                 self.stopping = true;
@@ -172,14 +198,12 @@ impl EventLoop {
     }
 
     fn open(&mut self, now: Time, arrival: Arrival, rest: Vec<u8>) {
-        let Arrival { mut stream, peer, permit } = arrival;
+        let Arrival { stream, peer, permit, identity } = arrival;
         let key = self.shard.handle_open(now, peer);
-        let slot = key.index as usize;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut stream, Token(slot), interest).is_err() {
-            self.shard.release(key);
-            return;
+        if let Some(name) = identity {
+            self.shard.set_identity(key, &name);
         }
+        let slot = key.index as usize;
         if self.wires.len() <= slot {
             self.wires.resize_with(slot + 1, || None);
         }
@@ -195,12 +219,23 @@ impl EventLoop {
             unread,
             queued: false,
             waiting: false,
+            paused: false,
             blocked: false,
         };
         if let Some(place) = self.wires.get_mut(slot) {
             *place = Some(wire);
         }
+        self.fresh.push(key);
         self.enqueue(key);
+    }
+
+    /// A new connection is watched only once its first bytes have shown that it stays on this shard.
+    fn watch(&mut self, now: Time, key: Key) {
+        let Some(wire) = wire(&mut self.wires, key) else { return };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut wire.stream, Token(key.index as usize), interest).is_err() {
+            self.shard.handle_closed(now, key, Cause::StreamError);
+        }
     }
 
     fn on_event(&mut self, now: Time, event: &Event) {
@@ -209,8 +244,10 @@ impl EventLoop {
         wire.ended |= event.is_read_closed() || event.is_error();
         wire.readable |= event.is_readable() || wire.ended;
         let readable = wire.readable;
-        if event.is_writable() && wire.blocked {
+        if event.is_writable() && (wire.blocked || wire.stream.has_unsent()) {
             wire.blocked = false;
+            // an error comes again with the next read or write
+            wire.stream.flush().ok();
             self.flush(now, key);
         }
         if readable {
@@ -231,7 +268,7 @@ impl EventLoop {
     fn serve(&mut self, now: Time, key: Key) {
         let Some(wire) = wire(&mut self.wires, key) else { return };
         wire.queued = false;
-        if wire.waiting {
+        if wire.waiting || wire.paused {
             return;
         }
         if wire.unread {
@@ -239,13 +276,14 @@ impl EventLoop {
             wire.unread = false;
             let progress = self.shard.handle_input(now, key, &rest);
             let left = rest.get(progress.consumed..).unwrap_or_default().to_vec();
-            self.keep(key, left, progress.next);
+            self.keep(now, key, left, progress.next);
         } else if wire.readable {
             if wire.rest.len() > GATHER_BYTES { self.gather(now, key) } else { self.read(now, key) }
         }
         if let Some(wire) = self::wire(&mut self.wires, key)
             && (wire.unread || wire.readable)
             && !wire.waiting
+            && !wire.paused
         {
             self.enqueue(key);
         }
@@ -269,7 +307,7 @@ impl EventLoop {
         let left = bytes.get(progress.consumed..).unwrap_or_default();
         if kept > 0 || !left.is_empty() || progress.next != Next::Read {
             let left = left.to_vec();
-            self.keep(key, left, progress.next);
+            self.keep(now, key, left, progress.next);
         }
     }
 
@@ -297,15 +335,21 @@ impl EventLoop {
         }
         let progress = self.shard.handle_input(now, key, &rest);
         rest.drain(..progress.consumed);
-        self.keep(key, rest, progress.next);
+        self.keep(now, key, rest, progress.next);
     }
 
-    fn keep(&mut self, key: Key, rest: Vec<u8>, next: Next) {
+    fn keep(&mut self, now: Time, key: Key, rest: Vec<u8>, next: Next) {
         let Some(wire) = wire(&mut self.wires, key) else { return };
         wire.rest = rest;
         match next {
             Next::Read => {}
             Next::Yield => wire.unread = true,
+            Next::Pause => {
+                wire.unread = true;
+                wire.paused = true;
+                self.paused.push(key);
+                self.paused_until = now + PRESSURE_PAUSE;
+            }
             Next::Wait => wire.waiting = true,
         }
     }
@@ -317,6 +361,8 @@ impl EventLoop {
                 self.flush(now, key);
             } else if let Some(action) = self.shard.poll_action() {
                 self.act(now, action);
+            } else if let Some(key) = self.fresh.pop() {
+                self.watch(now, key);
             } else {
                 break;
             }
@@ -334,9 +380,14 @@ impl EventLoop {
             Action::Close(key) => self.close(now, key),
             Action::Move(key, to) => {
                 if let Some(mut wire) = self.take(key) {
-                    self.poll.registry().deregister(&mut wire.stream).ok();
+                    if let Some(place) = self.fresh.iter().position(|k| *k == key) {
+                        self.fresh.swap_remove(place);
+                    } else {
+                        self.poll.registry().deregister(&mut wire.stream).ok();
+                    }
+                    let identity = self.shard.identity(key).map(Into::into);
                     self.shard.release(key);
-                    let arrival = Arrival { stream: wire.stream, peer: wire.peer, permit: wire.permit };
+                    let arrival = Arrival { stream: wire.stream, peer: wire.peer, permit: wire.permit, identity };
                     if let Some(inbox) = self.inboxes.get(usize::from(to)) {
                         inbox.post(Letter::Moved(arrival, wire.rest));
                     }
@@ -349,6 +400,8 @@ impl EventLoop {
                     self.inbox.post(Letter::Verdict(key, Verdict::Unavailable));
                 }
             }
+            // a client that sends more than can be answered has no right to all answers
+            Action::Control(_, request) => drop(self.requests.try_send(Job::Control(request))),
         }
     }
 
@@ -380,11 +433,14 @@ impl EventLoop {
 
     fn close(&mut self, now: Time, key: Key) {
         self.flush(now, key);
-        if let Some(mut wire) = self.take(key) {
+        if let Some(mut wire) = self.take(key)
+            && !wire.ended
+        {
             wire.stream.shutdown_write().ok();
-            // closing with unread input would reset the stream and could take our last words with it
-            wire.stream.read(&mut self.buffer).ok();
-            self.poll.registry().deregister(&mut wire.stream).ok();
+            if wire.readable {
+                // closing with unread input would reset the stream and could take our last words with it
+                wire.stream.read(&mut self.buffer).ok();
+            }
         }
         self.shard.release(key);
     }
@@ -410,17 +466,18 @@ fn read_some(wire: &mut Wire, space: &mut [u8]) -> Result<Option<usize>, Cause> 
             }
             Ok(n) => {
                 // a short read has emptied the socket; its next byte raises a new event, an end seen before does not
-                wire.readable = n == space.len() || wire.ended;
+                wire.readable = n == space.len() || wire.ended || wire.stream.has_more();
                 return Ok(Some(n));
             }
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                wire.readable = false;
+                wire.readable = wire.stream.has_more();
                 return Ok(None);
             }
-            Err(_) => {
+            Err(e) => {
                 wire.readable = false;
-                return Err(Cause::StreamError);
+                let framing = e.kind() == ErrorKind::InvalidData;
+                return Err(if framing { Cause::Protocol("bad framing") } else { Cause::StreamError });
             }
         }
     }

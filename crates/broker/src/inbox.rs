@@ -2,12 +2,14 @@
 
 use crate::limits::INBOX_MESSAGES_MAX;
 use grovemq_core::access::Login;
-use grovemq_core::observe::Peer;
+use grovemq_codec::Qos;
+use grovemq_core::observe::{Census, Peer, Stats};
 use grovemq_core::{Batch, Key, Verdict};
 use grovemq_net::Stream;
 use mio::Waker;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A piece of post.
@@ -19,7 +21,9 @@ pub(crate) enum Letter {
     Mail(Batch),
     Verdict(Key, Verdict),
     /// A message of the broker itself.
-    Publish { topic: String, payload: Vec<u8>, retain: bool },
+    Publish { topic: String, payload: Vec<u8>, qos: Qos, retain: bool },
+    /// What is counted and held here, please.
+    Report(Sender<(Stats, Census)>),
     Stop,
 }
 
@@ -27,6 +31,8 @@ pub(crate) enum Letter {
 pub(crate) struct Arrival {
     pub(crate) stream: Stream,
     pub(crate) peer: Peer,
+    /// The user name that the client's certificate says.
+    pub(crate) identity: Option<Box<str>>,
     /// Given back when the connection ends.
     pub(crate) permit: Permit,
 }

@@ -6,33 +6,44 @@
 #![forbid(unsafe_code)]
 
 mod acceptor;
+mod ciphers;
+mod control;
+mod doors;
 mod event_loop;
 mod inbox;
 mod limits;
+mod lobby;
 mod log;
 mod observer;
 mod security;
 mod settings;
+mod sys;
+mod tls;
+mod undated;
 
 pub use log::Log;
 
-use acceptor::{Acceptor, Door};
+use acceptor::Acceptor;
 use event_loop::{EventLoop, WAKE};
-use grovemq_config::{Config, Listener, LogType, SocketDomain};
+use grovemq_codec::Qos;
+use grovemq_config::{Config, LogType};
 use grovemq_core::{Router, Settings, Shard};
-use grovemq_net::listen;
 use inbox::{Inbox, Letter};
+use lobby::{Lobby, LobbyDoor};
 use mio::{Poll, Waker};
 use observer::LogObserver;
 use security::{Gate, Security};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
+use std::sync::mpsc::SyncSender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
+use sys::Sys;
+use tls::Entries;
 
 /// A running broker.
 #[derive(Debug)]
@@ -41,8 +52,12 @@ pub struct Broker {
     inboxes: Vec<Arc<Inbox>>,
     threads: Vec<JoinHandle<()>>,
     acceptor_waker: Arc<Waker>,
+    /// To the thread of `$SYS` and `$CONTROL`.
+    sys: SyncSender<sys::Job>,
     stop: Arc<AtomicBool>,
     security: Security,
+    entries: Arc<Entries>,
+    lobbies: Vec<LobbyDoor>,
     router: Arc<Router>,
     log: Log,
 }
@@ -52,6 +67,8 @@ pub struct Broker {
 pub enum StartError {
     /// Password or ACL files that cannot be used; one text each, with file and line.
     Files(Vec<String>),
+    /// Certificates, keys or options of TLS that cannot be used; one text each.
+    Tls(Vec<String>),
     /// A socket cannot be opened.
     Listen(String, io::Error),
     Thread(io::Error),
@@ -64,32 +81,54 @@ impl Broker {
         for warning in warnings {
             log.warning(warning);
         }
-        let doors = open_doors(config, &log)?;
-        let addresses = doors.iter().filter_map(|d| d.listener.local_addr().ok()).collect();
+        let (entries, warnings) = Entries::load(config).map_err(StartError::Tls)?;
+        for warning in warnings {
+            log.warning(warning);
+        }
+        let entries = Arc::new(entries);
+        let doors = doors::open(config, &log)?;
+        let addresses = doors.iter().filter_map(|d| d.listener.local_addr()).collect();
         let seed = RandomState::new().hash_one("seed");
         let settings = Arc::new(settings::settings(config, &security, seed));
         let router = Arc::new(Router::new(foldhash::fast::FixedState::with_seed(seed)));
-        let ports: Arc<[u16]> = listener_ports(config, &doors);
+        let ports: Arc<[u16]> = doors::ports(config, &doors);
         let mut threads = Vec::new();
-        let inboxes = start_shards(shard_count(config), &settings, &router, &security, &log, &ports, &mut threads)
-            .map_err(StartError::Thread)?;
-        if config.log.dest.contains(&grovemq_config::LogDest::Topic) {
-            log.publish_with(log_publisher(&inboxes));
-        }
+        let (sys, jobs) = sys::channel();
+        let inboxes =
+            start_shards(shard_count(config), &settings, &router, &security, &log, &ports, &sys, &mut threads)
+                .map_err(StartError::Thread)?;
+        log.publish_with(log_publisher(&inboxes));
+        let own = Sys {
+            jobs,
+            inboxes: inboxes.clone(),
+            router: router.clone(),
+            listeners: control::listed(config),
+            interval: config.sys_interval,
+            log: log.clone(),
+        };
+        threads.push(spawn("sys", &log, move || Ok(own.run())).map_err(StartError::Thread)?);
         let poll = Poll::new().map_err(StartError::Thread)?;
         let acceptor_waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(StartError::Thread)?);
         let stop = Arc::new(AtomicBool::new(false));
+        let lobbies = if doors.iter().any(|d| d.rules.is_some()) {
+            let count = inboxes.len().min(limits::LOBBIES_MAX);
+            start_lobbies(count, &inboxes, &stop, &log, &mut threads).map_err(StartError::Thread)?
+        } else {
+            Vec::new()
+        };
         let acceptor = Acceptor {
             poll,
             doors,
             inboxes: inboxes.clone(),
+            entries: entries.clone(),
+            lobbies: lobbies.clone(),
             total: Arc::new(AtomicUsize::new(0)),
             total_max: config.limits.global_max_connections.map(|n| n as usize),
             stop: stop.clone(),
             log: log.clone(),
         };
         threads.push(spawn("accept", &log, move || acceptor.run()).map_err(StartError::Thread)?);
-        Ok(Self { addresses, inboxes, threads, acceptor_waker, stop, security, router, log })
+        Ok(Self { addresses, inboxes, threads, acceptor_waker, sys, stop, security, entries, lobbies, router, log })
     }
 
     /// The sockets that listen, in the order of the configuration.
@@ -97,8 +136,9 @@ impl Broker {
         &self.addresses
     }
 
-    /// Reads password and ACL files again; with any error all stays as it was.
+    /// Reads certificates, password and ACL files again; with any error all of that kind stays as it was.
     pub fn reload(&self) {
+        self.reload_certificates();
         match self.security.reload() {
             Ok(warnings) => {
                 for warning in warnings {
@@ -115,10 +155,32 @@ impl Broker {
         }
     }
 
+    fn reload_certificates(&self) {
+        match self.entries.reload() {
+            Ok(warnings) => warnings.into_iter().for_each(|w| self.log.warning(w)),
+            Err(errors) => {
+                errors.into_iter().for_each(|e| self.log.error(e));
+                self.log.error("Error: No certificate was reloaded, the previous ones stay in use.");
+            }
+        }
+    }
+
+    /// Takes over those settings of another configuration that need no new sockets and concern no client: the log, the
+    /// period of `$SYS`, what `listListeners` shows.
+    ///
+    /// # Errors
+    /// A log file cannot be opened, and nothing was taken over; the text names it.
+    pub fn apply(&self, config: &Config) -> Result<(), String> {
+        self.log.change(&config.log)?;
+        self.sys.send(sys::Job::Configure(config.sys_interval, control::listed(config))).ok();
+        Ok(())
+    }
+
     /// Publishes a message of the broker's own, as on `$SYS`.
     pub fn publish(&self, topic: &str, payload: &[u8], retain: bool) {
         if let Some(inbox) = self.inboxes.first() {
-            inbox.post(Letter::Publish { topic: topic.into(), payload: payload.into(), retain });
+            let (topic, payload, qos) = (topic.into(), payload.into(), Qos::ExactlyOnce);
+            inbox.post(Letter::Publish { topic, payload, qos, retain });
         }
     }
 
@@ -126,6 +188,8 @@ impl Broker {
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
         self.acceptor_waker.wake().ok();
+        self.lobbies.iter().for_each(LobbyDoor::wake);
+        self.sys.send(sys::Job::Stop).ok();
         for inbox in &self.inboxes {
             inbox.post(Letter::Stop);
             inbox.waker().ok();
@@ -141,7 +205,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Files(_) => 3,
-            Self::Listen(..) | Self::Thread(_) => 1,
+            Self::Tls(_) | Self::Listen(..) | Self::Thread(_) => 1,
         }
     }
 }
@@ -149,7 +213,7 @@ impl StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Files(errors) => f.write_str(&errors.join("\n")),
+            Self::Files(errors) | Self::Tls(errors) => f.write_str(&errors.join("\n")),
             Self::Listen(place, e) => write!(f, "Error: {} ({place})", io_text(e)),
             Self::Thread(e) => write!(f, "Error: Unable to start: {e}."),
         }
@@ -179,6 +243,7 @@ fn start_shards(
     security: &Security,
     log: &Log,
     ports: &Arc<[u16]>,
+    sys: &SyncSender<sys::Job>,
     threads: &mut Vec<JoinHandle<()>>,
 ) -> io::Result<Vec<Arc<Inbox>>> {
     let gates: Arc<[Gate]> = security.gates.clone().into();
@@ -194,11 +259,27 @@ fn start_shards(
         let observer = Box::new(LogObserver { log: log.clone(), ports: ports.clone() });
         let number = u16::try_from(id).unwrap_or(0);
         let shard = Shard::new(number, total, router.clone(), settings.clone(), observer);
-        if let Some(event_loop) = EventLoop::new(id, shard, poll, inboxes.clone(), logins.clone(), epoch) {
+        if let Some(event_loop) = EventLoop::new(id, shard, poll, inboxes.clone(), logins.clone(), sys.clone(), epoch) {
             threads.push(spawn(&format!("shard-{id}"), log, move || event_loop.run())?);
         }
     }
     Ok(inboxes)
+}
+
+fn start_lobbies(
+    count: usize,
+    inboxes: &[Arc<Inbox>],
+    stop: &Arc<AtomicBool>,
+    log: &Log,
+    threads: &mut Vec<JoinHandle<()>>,
+) -> io::Result<Vec<LobbyDoor>> {
+    let mut doors = Vec::new();
+    for id in 0..count {
+        let (lobby, door) = Lobby::new(inboxes.to_vec(), stop.clone(), log.clone())?;
+        threads.push(spawn(&format!("lobby-{id}"), log, move || lobby.run())?);
+        doors.push(door);
+    }
+    Ok(doors)
 }
 
 fn spawn(
@@ -217,71 +298,6 @@ fn spawn(
     })
 }
 
-fn open_doors(config: &Config, log: &Log) -> Result<Vec<Door>, StartError> {
-    let mut doors = Vec::new();
-    for (index, listener) in config.listeners.iter().enumerate() {
-        let count = Arc::new(AtomicUsize::new(0));
-        let max = listener.max_connections.map(|n| n as usize);
-        let before = doors.len();
-        let mut failure = None;
-        for address in addresses(listener).map_err(|e| StartError::Listen(place(listener), e))? {
-            let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-            log.info(format!("Opening {family} listen socket on port {}.", address.port()));
-            match listen(address, listener.bind_interface.as_deref()) {
-                Ok(socket) => {
-                    let index = u16::try_from(index).unwrap_or(u16::MAX);
-                    doors.push(Door { listener: socket, index, count: count.clone(), max });
-                }
-                // a machine without IPv6 still serves IPv4
-                Err(e) if address.is_ipv6() && is_absent(&e) => failure = Some(e),
-                Err(e) => return Err(StartError::Listen(format!("port {}", address.port()), e)),
-            }
-        }
-        if doors.len() == before && (doors.is_empty() || !listener.local_only) {
-            let error = failure.unwrap_or_else(|| io::Error::other("no address to listen on"));
-            return Err(StartError::Listen(place(listener), error));
-        }
-    }
-    Ok(doors)
-}
-
-fn addresses(listener: &Listener) -> io::Result<Vec<SocketAddr>> {
-    let port = listener.port;
-    let wanted = |a: &SocketAddr| match listener.socket_domain {
-        SocketDomain::Any => true,
-        SocketDomain::Ipv4 => a.is_ipv4(),
-        SocketDomain::Ipv6 => a.is_ipv6(),
-    };
-    let all: Vec<SocketAddr> = match &listener.host {
-        Some(host) => (host.as_str(), port).to_socket_addrs()?.collect(),
-        None if listener.local_only => {
-            vec![SocketAddr::from(([127, 0, 0, 1], port)), (std::net::Ipv6Addr::LOCALHOST, port).into()]
-        }
-        None => vec![SocketAddr::from(([0, 0, 0, 0], port)), (std::net::Ipv6Addr::UNSPECIFIED, port).into()],
-    };
-    Ok(all.into_iter().filter(wanted).collect())
-}
-
-fn is_absent(e: &io::Error) -> bool {
-    // address family not supported, or the address is not on this machine
-    matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) || e.raw_os_error() == Some(97)
-}
-
-fn place(listener: &Listener) -> String {
-    match &listener.host {
-        Some(host) => format!("{host}, port {}", listener.port),
-        None => format!("port {}", listener.port),
-    }
-}
-
-fn listener_ports(config: &Config, doors: &[Door]) -> Arc<[u16]> {
-    let port = |i: usize, l: &Listener| {
-        let door = doors.iter().find(|d| usize::from(d.index) == i);
-        door.and_then(|d| d.listener.local_addr().ok()).map_or(l.port, |a| a.port())
-    };
-    config.listeners.iter().enumerate().map(|(i, l)| port(i, l)).collect()
-}
-
 fn log_publisher(inboxes: &[Arc<Inbox>]) -> log::Publisher {
     let inbox = inboxes.first().cloned();
     Box::new(move |kind, line| {
@@ -297,7 +313,8 @@ fn log_publisher(inboxes: &[Arc<Inbox>]) -> log::Publisher {
         };
         if let Some(inbox) = &inbox {
             let topic = format!("$SYS/broker/log/{name}");
-            inbox.post(Letter::Publish { topic, payload: line.as_bytes().to_vec(), retain: false });
+            let (payload, qos) = (line.as_bytes().to_vec(), Qos::ExactlyOnce);
+            inbox.post(Letter::Publish { topic, payload, qos, retain: false });
         }
     })
 }

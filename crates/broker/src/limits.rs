@@ -12,6 +12,16 @@ pub(crate) const EVENTS: usize = 1024;
 pub(crate) const INBOX_MESSAGES_MAX: usize = 100_000;
 /// How long a loop waits before it looks again whether the other shard has caught up.
 pub(crate) const CROWDED_PAUSE: Duration = Duration::from_millis(1);
+/// How long a publisher rests whose receivers do not keep up.
+pub(crate) const PRESSURE_PAUSE: Duration = Duration::from_millis(1);
+/// Requests on `$CONTROL/` topics waiting for an answer; above, they are dropped.
+pub(crate) const CONTROL_REQUESTS_MAX: usize = 64;
+/// Commands of one request; further ones get an error.
+pub(crate) const CONTROL_COMMANDS_MAX: usize = 100;
+/// How long all shards have to report their counters; else that update of `$SYS` is left out.
+pub(crate) const REPORT_TIME_MAX: Duration = Duration::from_secs(1);
+/// Slots of sessions and connections a shard looks at for one report.
+pub(crate) const REPORT_SLOTS_MAX: u32 = 100_000;
 /// Logins waiting to be checked; above, clients are told that the server is unavailable.
 pub(crate) const LOGINS_MAX: usize = 1024;
 /// Threads that check logins.
@@ -22,5 +32,9 @@ pub(crate) const LOG_LINES_MAX: usize = 65_536;
 pub(crate) const ACCEPTS_PER_TURN: usize = 256;
 /// Pause after the system had no descriptor for a new connection.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// From accept to the end of TLS handshake and WebSocket upgrade.
+pub(crate) const LOBBY_TIME_MAX: Duration = Duration::from_secs(10);
+/// Threads for handshakes; never more than shards.
+pub(crate) const LOBBIES_MAX: usize = 4;
 /// More shards than this are never started.
 pub(crate) const SHARDS_MAX: usize = 64;

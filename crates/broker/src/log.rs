@@ -1,35 +1,49 @@
-//! Log lines in Mosquitto's words, written by a thread of their own.
+//! Log lines in Mosquitto's words, or as JSON, written by a thread of their own.
+
+mod record;
+mod syslog;
+
+pub(crate) use record::Fields;
 
 use crate::limits::LOG_LINES_MAX;
-use grovemq_config::{Log as Settings, LogDest, LogType, LogTypes};
-use jiff::{Timestamp, tz::TimeZone};
+use grovemq_config::{Log as Settings, LogDest, LogFormat, LogType, LogTypes};
+use jiff::Timestamp;
+use record::Record;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-
-/// Longest line, as in the original; bytes.
-const LINE_BYTES_MAX: usize = 1000;
+use syslog::Syslog;
 
 /// Takes log lines from any thread without waiting. Lines above the bound are dropped and counted.
 #[derive(Clone, Debug)]
 pub struct Log {
     sender: SyncSender<Job>,
-    types: LogTypes,
-    pub(crate) connection_messages: bool,
-    dropped: Arc<AtomicU64>,
+    switches: Arc<Switches>,
+}
+
+/// What a reload may change under those who write.
+#[derive(Debug, Default)]
+struct Switches {
+    types: AtomicU16,
+    connection_messages: AtomicBool,
+    json: AtomicBool,
+    /// Lines lost since the last that was written.
+    dropped: AtomicU64,
 }
 
 /// A line as `$SYS/broker/log/…` publishes it.
 pub(crate) type Publisher = Box<dyn FnMut(LogType, &str) + Send>;
 
 enum Job {
-    Line(LogType, Timestamp, String),
-    /// Lines are also published from now on.
+    Line(Record),
+    /// Lines are also published from now on, if there is such a destination.
     Publish(Publisher),
+    /// Other destinations and another form.
+    Change(Vec<Output>, Form),
     /// Close the files and open them again.
     Reopen,
     /// All lines so far are written; answer.
@@ -38,16 +52,23 @@ enum Job {
 
 struct Writer {
     outputs: Vec<Output>,
-    timestamp: bool,
-    format: Option<String>,
+    form: Form,
     publisher: Option<Publisher>,
-    dropped: Arc<AtomicU64>,
+    switches: Arc<Switches>,
+}
+
+/// What a line looks like.
+struct Form {
+    json: bool,
+    timestamp: bool,
+    timestamp_format: Option<String>,
 }
 
 enum Output {
     Stdout,
     Stderr,
     Topic,
+    Syslog(Syslog),
     File(PathBuf, File),
 }
 
@@ -57,34 +78,62 @@ impl Log {
     /// # Errors
     /// A log file cannot be opened; the text names it.
     pub fn start(settings: &Settings) -> Result<Self, String> {
-        let outputs = settings.dest.iter().map(Output::open).collect::<Result<Vec<_>, _>>()?;
+        let outputs = Output::open_all(settings)?;
         let (sender, receiver) = sync_channel(LOG_LINES_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let writer = Writer {
-            outputs,
-            timestamp: settings.timestamp,
-            format: settings.timestamp_format.clone(),
-            publisher: None,
-            dropped: dropped.clone(),
-        };
+        let switches = Arc::new(Switches::default());
+        let writer =
+            Writer { outputs, form: Form::of(settings), publisher: None, switches: switches.clone() };
         let _: JoinHandle<()> = std::thread::Builder::new()
             .name("log".into())
             .spawn(move || writer.run(&receiver))
             .map_err(|e| format!("Error: Unable to start the log thread: {e}."))?;
-        let (types, connection_messages) = (settings.types, settings.connection_messages);
-        Ok(Self { sender, types, connection_messages, dropped })
+        let log = Self { sender, switches };
+        log.switches.set(settings);
+        Ok(log)
+    }
+
+    /// Takes over other settings, for all clones of this log. With an error all stays as it was.
+    ///
+    /// # Errors
+    /// A log file cannot be opened; the text names it.
+    pub fn change(&self, settings: &Settings) -> Result<(), String> {
+        let outputs = Output::open_all(settings)?;
+        self.switches.set(settings);
+        self.sender.send(Job::Change(outputs, Form::of(settings))).ok();
+        Ok(())
     }
 
     pub fn is_on(&self, kind: LogType) -> bool {
-        self.types.contains(kind)
+        LogTypes::from_bits(self.switches.types.load(Ordering::Relaxed)).contains(kind)
+    }
+
+    /// Whether the coming and going of clients is logged.
+    pub(crate) fn connection_messages(&self) -> bool {
+        self.switches.connection_messages.load(Ordering::Relaxed)
     }
 
     pub fn line(&self, kind: LogType, text: String) {
+        self.event(kind, "message", text, |_| {});
+    }
+
+    /// A line with particulars, which are asked for only where the form of the log shows them.
+    pub(crate) fn event(
+        &self,
+        kind: LogType,
+        event: &'static str,
+        text: String,
+        fill: impl FnOnce(&mut Fields),
+    ) {
         if !self.is_on(kind) {
             return;
         }
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Job::Line(kind, Timestamp::now(), text)) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let mut fields = Fields::default();
+        if self.switches.json.load(Ordering::Relaxed) {
+            fill(&mut fields);
+        }
+        let record = Record { kind, at: Timestamp::now(), text, event, fields };
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(Job::Line(record)) {
+            self.switches.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -122,44 +171,76 @@ impl Log {
     }
 }
 
+impl Switches {
+    fn set(&self, settings: &Settings) {
+        self.types.store(settings.types.bits(), Ordering::Relaxed);
+        self.connection_messages.store(settings.connection_messages, Ordering::Relaxed);
+        self.json.store(settings.format == LogFormat::Json, Ordering::Relaxed);
+    }
+}
+
+impl Form {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            json: settings.format == LogFormat::Json,
+            timestamp: settings.timestamp,
+            timestamp_format: settings.timestamp_format.clone(),
+        }
+    }
+
+    /// The line, and the same without its time, which the system's log adds by itself.
+    fn shape(&self, record: &Record) -> (String, String) {
+        if self.json {
+            let format = self.timestamp_format.as_deref();
+            return (record.json(self.timestamp, format), record.json(false, None));
+        }
+        let sentence = record.sentence();
+        let line = match &self.timestamp_format {
+            _ if !self.timestamp => sentence.clone(),
+            None => format!("{}: {sentence}", record.at.as_second()),
+            Some(format) => format!("{}: {sentence}", record.time(format)),
+        };
+        (line, sentence)
+    }
+}
+
 impl Writer {
     fn run(mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             match job {
-                Job::Line(kind, at, text) => self.write(kind, at, &text),
+                Job::Line(record) => self.write(&record),
                 Job::Publish(publisher) => self.publisher = Some(publisher),
+                Job::Change(outputs, form) => (self.outputs, self.form) = (outputs, form),
                 Job::Reopen => self.reopen(),
                 Job::Flush(done) => {
                     done.send(()).ok();
                 }
             }
-            let dropped = self.dropped.swap(0, Ordering::Relaxed);
+            let dropped = self.switches.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                let text = format!("Warning: {dropped} log lines were dropped, the destination is too slow.");
-                self.write(LogType::Warning, Timestamp::now(), &text);
+                self.warn(format!("Warning: {dropped} log lines were dropped, the destination is too slow."));
             }
         }
     }
 
-    fn write(&mut self, kind: LogType, at: Timestamp, text: &str) {
-        let mut line = String::with_capacity(text.len() + 24);
-        if self.timestamp {
-            match &self.format {
-                None => line.push_str(&at.as_second().to_string()),
-                Some(format) => {
-                    let local = at.to_zoned(TimeZone::system());
-                    line.push_str(&jiff::fmt::strtime::format(format, &local).unwrap_or_default());
-                }
-            }
-            line.push_str(": ");
-        }
-        push_escaped(&mut line, text);
-        line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
+    fn warn(&mut self, text: String) {
+        let (kind, at) = (LogType::Warning, Timestamp::now());
+        self.write(&Record { kind, at, text, event: "log", fields: Fields::default() });
+    }
+
+    fn write(&mut self, record: &Record) {
+        let (line, bare) = self.form.shape(record);
+        let kind = record.kind;
+        let mut complaint = None;
         for output in &mut self.outputs {
             match output {
                 Output::Stdout => writeln!(io::stdout().lock(), "{line}"),
                 Output::Stderr => writeln!(io::stderr().lock(), "{line}"),
                 Output::File(_, file) => writeln!(file, "{line}"),
+                Output::Syslog(syslog) => {
+                    complaint = syslog.send(kind, record.at, &bare).err();
+                    Ok(())
+                }
                 Output::Topic => {
                     if let Some(publisher) = &mut self.publisher
                         && !matches!(kind, LogType::Debug | LogType::Internal)
@@ -171,6 +252,19 @@ impl Writer {
             }
             // there is nowhere left to report a log that cannot be written
             .ok();
+        }
+        if let Some(text) = complaint {
+            self.lament(&text);
+        }
+    }
+
+    /// The system's log is gone: service managers collect standard error.
+    fn lament(&mut self, text: &str) {
+        let others = self.outputs.iter().any(|output| !matches!(output, Output::Syslog(_)));
+        if others {
+            self.warn(text.into());
+        } else {
+            writeln!(io::stderr().lock(), "{text}").ok();
         }
     }
 
@@ -186,11 +280,16 @@ impl Writer {
 }
 
 impl Output {
-    fn open(dest: &LogDest) -> Result<Self, String> {
+    fn open_all(settings: &Settings) -> Result<Vec<Self>, String> {
+        settings.dest.iter().map(|dest| Self::open(dest, settings)).collect()
+    }
+
+    fn open(dest: &LogDest, settings: &Settings) -> Result<Self, String> {
         Ok(match dest {
             LogDest::Stdout => Self::Stdout,
             LogDest::Stderr => Self::Stderr,
             LogDest::Topic => Self::Topic,
+            LogDest::Syslog => Self::Syslog(Syslog::new(settings.facility)),
             LogDest::File(path) => {
                 let file = open(path)
                     .map_err(|e| format!("Error: Unable to open log file {} for writing: {e}.", path.display()))?;
@@ -204,21 +303,37 @@ fn open(path: &PathBuf) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// Control characters would let a client id forge lines; a tab is ours.
-fn push_escaped(line: &mut String, text: &str) {
-    for c in text.chars() {
-        if c.is_control() && c != '\t' { line.extend(c.escape_default()) } else { line.push(c) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn d22_control_characters_cannot_forge_a_line() {
-        let mut line = String::new();
-        push_escaped(&mut line, "New client\n1700000000: forged\x1b[31m é");
-        assert_eq!(line, "New client\\n1700000000: forged\\u{1b}[31m é");
+    fn a_change_reaches_every_clone_and_a_wrong_one_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let settings = |name: &str| Settings {
+            dest: vec![LogDest::File(file(name))],
+            types: LogTypes::NONE.with(LogType::Error),
+            timestamp: false,
+            ..Settings::default()
+        };
+        let log = Log::start(&settings("a")).unwrap();
+        let clone = log.clone();
+        clone.notice("unheard");
+        clone.error("one");
+        assert!(log.change(&settings("absent/b")).unwrap_err().contains("absent/b"));
+        clone.error("two");
+        let types = LogTypes::DEFAULT;
+        log.change(&Settings { types, format: LogFormat::Json, ..settings("c") }).unwrap();
+        clone.event(LogType::Notice, "connected", "three".into(), |f| {
+            f.text("client", "x");
+        });
+        clone.flush();
+        let read = |name: &str| std::fs::read_to_string(file(name)).unwrap();
+        assert_eq!(read("a"), "one\ntwo\n");
+        assert_eq!(
+            read("c"),
+            "{\"level\":\"notice\",\"event\":\"connected\",\"message\":\"three\",\"client\":\"x\"}\n"
+        );
     }
 }

@@ -1,10 +1,11 @@
 //! The core's events as the original's log lines.
 
+use crate::lobby::tls_on_plain;
 use crate::log::Log;
 use grovemq_codec::{Packet, Qos, Version};
 use grovemq_config::LogType;
 use grovemq_core::Time;
-use grovemq_core::observe::{Cause, Connected, Event, Observe, Peer};
+use grovemq_core::observe::{Cause, Connected, Event, Observe, Peer, UNEXPECTED_TLS};
 use std::sync::Arc;
 
 /// Writes events to the log.
@@ -22,17 +23,28 @@ impl Observe for LogObserver {
 
     fn on(&mut self, _: Time, event: Event<'_>) {
         match event {
-            Event::Opened { peer } if self.log.connection_messages => {
+            Event::Opened { peer } if self.log.connection_messages() => {
                 let port = self.ports.get(usize::from(peer.listener)).copied().unwrap_or(0);
-                self.log.notice(format!("New connection from {} on port {port}.", address(peer)));
+                let address = address(peer);
+                let text = format!("New connection from {address} on port {port}.");
+                self.log.event(LogType::Notice, "connection", text, |f| {
+                    f.text("address", &address).number("port", port);
+                });
             }
             Event::Connected(c) => self.connected(&c),
-            Event::Disconnected { peer, client_id, cause, .. } if self.log.connection_messages => {
+            Event::Disconnected { peer, client_id, username, cause } if self.log.connection_messages() => {
                 let address = address(peer);
+                if cause == Cause::Protocol(UNEXPECTED_TLS) {
+                    self.log.notice(tls_on_plain(&address));
+                }
                 let who = client_id.unwrap_or(&address);
                 let place = if client_id.is_some() { format!(" [{address}]") } else { String::new() };
                 let reason = reason_text(cause).map(|r| format!(": {r}")).unwrap_or_default();
-                self.log.notice(format!("Client {who}{place} disconnected{reason}."));
+                let text = format!("Client {who}{place} disconnected{reason}.");
+                self.log.event(LogType::Notice, "client_disconnected", text, |f| {
+                    f.maybe("client", client_id).text("address", &address).maybe("user", username);
+                    f.text("reason", reason_text(cause).unwrap_or("disconnected by client"));
+                });
             }
             Event::Opened { .. } | Event::Disconnected { .. } => {}
             Event::Received { client_id, packet } => self.received(client_id, packet),
@@ -41,7 +53,10 @@ impl Observe for LogObserver {
                 let text = format!(
                     "Sending PUBLISH to {client_id} (d{d}, q{q}, r{r}, m{packet_id}, '{topic}', ... ({bytes} bytes))"
                 );
-                self.log.line(LogType::Debug, text);
+                self.log.event(LogType::Debug, "packet_sent", text, |f| {
+                    f.text("packet", "PUBLISH").text("client", client_id).text("topic", topic);
+                    f.number("qos", q).flag("retain", retain).number("bytes", bytes as u64);
+                });
             }
             Event::Sent { client_id, name, packet_id, reason } => {
                 let detail = match name {
@@ -51,30 +66,47 @@ impl Observe for LogObserver {
                     "DISCONNECT" => format!(" (rc{reason})"),
                     _ => format!(" (m{packet_id}, rc{reason})"),
                 };
-                self.log.line(LogType::Debug, format!("Sending {name} to {client_id}{detail}"));
+                let text = format!("Sending {name} to {client_id}{detail}");
+                self.log.event(LogType::Debug, "packet_sent", text, |f| {
+                    f.text("packet", name).text("client", client_id).number("reason_code", reason);
+                });
             }
             Event::Subscribed { client_id, filter, options, granted } => {
                 self.log.line(LogType::Debug, format!("\t{filter} (QoS {})", options.qos as u8));
                 let text = format!("{client_id} {} {filter}", (granted as u8).min(2));
-                self.log.line(LogType::Subscribe, text);
+                self.log.event(LogType::Subscribe, "subscribed", text, |f| {
+                    f.text("client", client_id).text("filter", filter).number("reason_code", granted as u8);
+                });
             }
             Event::Unsubscribed { client_id, filter } => {
                 self.log.line(LogType::Debug, format!("\t{filter}"));
-                self.log.line(LogType::Unsubscribe, format!("{client_id} {filter}"));
+                self.log.event(LogType::Unsubscribe, "unsubscribed", format!("{client_id} {filter}"), |f| {
+                    f.text("client", client_id).text("filter", filter);
+                });
             }
             Event::Denied { client_id, username, topic, qos, retain, packet_id, bytes, reason } => {
                 let (q, r) = (qos as u8, u8::from(retain));
                 let user = username.map(|u| format!(" (user '{u}')")).unwrap_or_default();
-                self.log.notice(format!(
+                let text = format!(
                     "Denied PUBLISH from {client_id}{user} (d0, q{q}, r{r}, m{packet_id}, '{topic}', ... \
                      ({bytes} bytes)): {reason}"
-                ));
+                );
+                self.log.event(LogType::Notice, "publish_denied", text, |f| {
+                    f.text("client", client_id).maybe("user", username).text("topic", topic);
+                    f.number("qos", q).flag("retain", retain).number("bytes", bytes as u64).text("reason", reason);
+                });
             }
             Event::Dropping { client_id } => {
-                self.log.notice(format!("Outgoing messages are being dropped for client {client_id}."));
+                let text = format!("Outgoing messages are being dropped for client {client_id}.");
+                self.log.event(LogType::Notice, "messages_dropped", text, |f| {
+                    f.text("client", client_id);
+                });
             }
             Event::SessionExpired { client_id } => {
-                self.log.notice(format!("Expiring client {client_id} due to timeout."));
+                let text = format!("Expiring client {client_id} due to timeout.");
+                self.log.event(LogType::Notice, "session_expired", text, |f| {
+                    f.text("client", client_id);
+                });
             }
         }
     }
@@ -82,21 +114,30 @@ impl Observe for LogObserver {
 
 impl LogObserver {
     fn connected(&self, c: &Connected<'_>) {
-        if self.log.connection_messages {
+        if self.log.connection_messages() {
             let what = if c.bridge { "bridge" } else { "client" };
-            let version = match c.version {
+            let version: u8 = match c.version {
                 Version::V31 => 3,
                 Version::V311 => 4,
                 Version::V5 => 5,
             };
             let user = c.username.map(|u| format!(", u'{u}'")).unwrap_or_default();
-            self.log.notice(format!(
-                "New {what} connected from {} as {} (p{version}, c{}, k{}{user}).",
-                address(c.peer),
+            let address = address(c.peer);
+            let text = format!(
+                "New {what} connected from {address} as {} (p{version}, c{}, k{}{user}).",
                 c.client_id,
                 u8::from(c.clean_start),
                 c.keep_alive
-            ));
+            );
+            self.log.event(LogType::Notice, "client_connected", text, |f| {
+                f.text("client", c.client_id).text("address", &address).maybe("user", c.username);
+                f.number("protocol", version).flag("clean_start", c.clean_start);
+                f.number("keep_alive", c.keep_alive).flag("bridge", c.bridge);
+                f.flag("session_present", c.session_present).maybe("tls", c.peer.secured);
+            });
+            if let Some(secured) = c.peer.secured {
+                self.log.notice(format!("Client {} negotiated {secured}", c.client_id));
+            }
         }
         if !self.log.is_on(LogType::Debug) {
             return;
@@ -133,11 +174,13 @@ impl LogObserver {
             Packet::Auth(p) => format!("Received AUTH from {client_id} (rc{})", p.reason as u8),
             _ => return,
         };
-        self.log.line(LogType::Debug, text);
+        self.log.event(LogType::Debug, "packet_received", text, |f| {
+            f.text("client", client_id);
+        });
     }
 }
 
-fn address(peer: Peer) -> String {
+pub(crate) fn address(peer: Peer) -> String {
     peer.address.map_or_else(|| "local".into(), |a| format!("{}:{}", a.ip().to_canonical(), a.port()))
 }
 

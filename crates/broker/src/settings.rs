@@ -12,6 +12,7 @@ pub(crate) fn settings(config: &Config, security: &Security, seed: u64) -> Setti
         limits: listener_limits(config, listener),
         allow_anonymous: listener.allow_anonymous,
         authenticate: gate.passwords.is_some(),
+        identity_as_username: listener.tls.use_identity_as_username || listener.tls.use_subject_as_username,
         access: gate.rules.clone().map(|rules| rules as Arc<dyn Authorize>),
     });
     Settings {
@@ -21,6 +22,7 @@ pub(crate) fn settings(config: &Config, security: &Security, seed: u64) -> Setti
         upgrade_outgoing_qos: config.delivery.upgrade_outgoing_qos,
         allow_duplicates: config.delivery.allow_duplicate_messages,
         check_retain_source: config.delivery.check_retain_source,
+        control: config.enable_control_api,
         client_id_prefix: config.clientid_prefixes.clone(),
         seed,
     }

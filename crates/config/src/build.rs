@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Config, Log, LogDest, LogTypes};
-use crate::diagnostic::{Diagnostic, Place, Report, Severity, shown};
+use crate::diagnostic::{Diagnostic, Place, Report, Severity, Span, shown};
 use crate::limits::{LISTENERS_MAX, VALUE_BYTES_MAX};
 use crate::listener::{Listener, Security, Tls};
 use crate::number::{NotInt, int};
 use crate::parse::Line;
 use crate::suggest;
 use crate::table::{self, Need, Opt, Range, Repeat, Scope, Set, Support};
-use crate::words::Problem;
+use crate::words::{About, Problem};
 
 impl Config {
     /// The configuration that `lines` amount to, with warnings, or all errors.
@@ -23,6 +23,12 @@ impl Config {
     }
 
     pub(crate) fn build(lines: &[Line], report: Report) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let (config, _, report) = Self::draft(lines, report);
+        report.finish(config)
+    }
+
+    /// As far as it goes, with what was set and everything that was found.
+    pub(crate) fn draft(lines: &[Line], report: Report) -> (Self, Vec<Setting>, Report) {
         let mut draft = Draft { report, ..Draft::default() };
         for line in lines {
             draft.apply(line);
@@ -31,7 +37,7 @@ impl Config {
             }
         }
         if draft.report.is_overflown() {
-            return Err(draft.report.give_up());
+            draft.report.give_up();
         }
         draft.finish()
     }
@@ -59,6 +65,22 @@ pub(crate) struct Draft {
     place: Option<Place>,
     warned: HashSet<&'static str>,
     earlier: HashMap<(Owner, &'static str), Place>,
+    settings: Vec<Setting>,
+}
+
+/// A line that was obeyed.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// What it belongs to.
+    pub owner: Owner,
+    /// Which directive it is.
+    pub option: &'static Opt,
+    /// The name it was given by.
+    pub name: String,
+    /// Its value as it was written.
+    pub value: String,
+    /// Where it stands.
+    pub place: Place,
 }
 
 /// What stands above a line of the same file.
@@ -69,10 +91,14 @@ struct Context {
     plugin: bool,
 }
 
+/// What a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Owner {
+pub enum Owner {
+    /// The broker as a whole.
     Broker,
+    /// This listener, counted from 0 in the order of the file.
     Listener(usize),
+    /// This bridge, likewise.
     Bridge(usize),
 }
 
@@ -198,12 +224,13 @@ impl Draft {
         let result = match table::find(&line.name) {
             Some(option) => self.apply_option(option, line),
             None => Err(Problem {
-                message: format!("Unknown configuration variable '{}'.", shown(&line.name)),
                 hint: suggest::for_unknown(line),
+                ..Problem::new(format!("Unknown configuration variable '{}'.", shown(&line.name)))
             }),
         };
-        if let Err(Problem { message, hint }) = result {
-            self.report.push(Diagnostic { hint, ..Diagnostic::error(Some(line.place.clone()), message) });
+        if let Err(Problem { message, hint, about }) = result {
+            let error = Diagnostic::error(Some(line.place.clone()), message);
+            self.report.push(Diagnostic { hint, span: Some(span(line, &about)), ..error });
         }
     }
 
@@ -222,8 +249,11 @@ impl Draft {
             self.remark_once(Severity::Notice, option.name, message.trim_end().to_owned());
         }
         let owner = self.owner(option, line)?;
-        self.set_value(option, line)?;
+        self.set_value(option, line).map_err(Problem::about_value)?;
         self.check_repeat(option, line, owner)?;
+        let owner = self.opened(option, owner);
+        let (name, value) = (line.name.clone(), line.value.clone());
+        self.settings.push(Setting { owner, option, name, value, place: line.place.clone() });
         // The line that begins a bridge or plugin is refused; once is enough.
         if matches!(option.scope, Scope::Bridge | Scope::Plugin) || is_default(option, line) {
             return Ok(());
@@ -292,6 +322,16 @@ impl Draft {
         Ok(())
     }
 
+    /// A line that begins a listener or bridge belongs to that one.
+    fn opened(&mut self, option: &Opt, owner: Owner) -> Owner {
+        let context = *self.context();
+        match option.name {
+            "listener" | "port" | "bind_address" => context.listener.map_or(owner, Owner::Listener),
+            "connection" => self.bridges.len().checked_sub(1).map_or(owner, Owner::Bridge),
+            _ => owner,
+        }
+    }
+
     fn check_repeat(&mut self, option: &'static Opt, line: &Line, owner: Owner) -> Result<(), Problem> {
         let earlier = self.earlier.insert((owner, option.name), line.place.clone());
         let Some(earlier) = earlier else { return Ok(()) };
@@ -328,7 +368,7 @@ impl Draft {
 
 /// Putting it together.
 impl Draft {
-    fn finish(mut self) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    fn finish(mut self) -> (Config, Vec<Setting>, Report) {
         let log = Log::default();
         self.config.log.dest = self.log_dest.take().unwrap_or(log.dest);
         self.config.log.types = self.log_types.take().unwrap_or(log.types);
@@ -356,7 +396,7 @@ impl Draft {
                 self.report.push(Diagnostic::error(listener.place.clone(), message));
             }
         }
-        self.report.finish(self.config)
+        (self.config, self.settings, self.report)
     }
 
     /// Fills in what the listener leaves to the broker, and what the broker leaves to the default.
@@ -396,6 +436,19 @@ fn check_tls(tls: &Tls) -> Result<(), &'static str> {
     }
 }
 
+/// Where in the text of the line that part of it is.
+fn span(line: &Line, about: &About) -> Span {
+    let value = Span { start: line.value_at, len: line.value.len() };
+    match about {
+        About::Word(word) => match line.value.find(word.as_str()) {
+            Some(at) => Span { start: line.value_at + at, len: word.len() },
+            None => value,
+        },
+        About::Value if !line.value.is_empty() => value,
+        About::Name | About::Value => Span { start: line.name_at, len: line.name.len() },
+    }
+}
+
 /// The line says what would hold without it.
 fn is_default(option: &Opt, line: &Line) -> bool {
     let word = line.words().next().unwrap_or_default();
@@ -407,10 +460,8 @@ fn is_default(option: &Opt, line: &Line) -> bool {
 }
 
 pub(crate) fn invalid(label: &str, word: &str, close: Option<&str>) -> Problem {
-    Problem {
-        message: format!("Invalid '{label}' value ({}).", shown(word)),
-        hint: close.map(|word| format!("Did you mean '{word}'?")),
-    }
+    let hint = close.map(|word| format!("Did you mean '{word}'?"));
+    Problem { hint, ..Problem::new(format!("Invalid '{label}' value ({}).", shown(word))) }.about_word(word)
 }
 
 pub(crate) fn first_word<'a>(label: &str, line: &'a Line) -> Result<&'a str, Problem> {
@@ -444,13 +495,13 @@ pub(crate) fn read_bool(label: &str, line: &Line) -> Result<bool, Problem> {
 pub(crate) fn read_int(label: &str, range: Range, line: &Line) -> Result<i32, Problem> {
     let word = first_word(label, line)?;
     let value = int(word).map_err(|error| match error {
-        NotInt::NotANumber => Problem::new(format!("'{label}' value not a number.")),
-        NotInt::OutOfRange => Problem::new(format!("'{label}' value out of range.")),
+        NotInt::NotANumber => Problem::new(format!("'{label}' value not a number.")).about_word(word),
+        NotInt::OutOfRange => Problem::new(format!("'{label}' value out of range.")).about_word(word),
     })?;
     if (range.min..=range.max).contains(&value) {
         Ok(value)
     } else {
-        Err(Problem::new(range.message.replace("{}", &value.to_string())))
+        Err(Problem::new(range.message.replace("{}", &value.to_string())).about_word(word))
     }
 }
 

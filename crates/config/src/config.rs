@@ -103,6 +103,20 @@ pub struct Log {
     pub timestamp_format: Option<String>,
     /// Coming and going of clients is logged.
     pub connection_messages: bool,
+    /// What a line looks like.
+    pub format: LogFormat,
+    /// Facility of syslog lines: `local0` to `local7`; `None` is `daemon`.
+    pub facility: Option<u8>,
+}
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LogFormat {
+    /// The original's sentences.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
 }
 
 /// A place log lines go to.
@@ -114,6 +128,8 @@ pub enum LogDest {
     Stderr,
     /// `$SYS/broker/log/…`
     Topic,
+    /// The system's log, through `/dev/log`.
+    Syslog,
     /// A file, appended to.
     File(PathBuf),
 }
@@ -160,6 +176,16 @@ impl LogTypes {
     #[must_use]
     pub const fn with(self, kind: LogType) -> Self {
         Self(self.0 | kind as u16)
+    }
+
+    /// The set as a number.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The set that [`LogTypes::bits`] was asked of.
+    pub const fn from_bits(bits: u16) -> Self {
+        Self(bits)
     }
 
     /// Lines of this kind are logged.
@@ -268,6 +294,8 @@ impl Default for Log {
             timestamp: true,
             timestamp_format: None,
             connection_messages: true,
+            format: LogFormat::Text,
+            facility: None,
         }
     }
 }

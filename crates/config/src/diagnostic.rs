@@ -44,6 +44,15 @@ impl fmt::Display for Place {
     }
 }
 
+/// A part of a line, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Where it begins, counted from 0.
+    pub start: usize,
+    /// How long it is.
+    pub len: usize,
+}
+
 /// One finding about a configuration.
 ///
 /// `Display` gives the original broker's words, the place in its form, and the hint as a line of its own:
@@ -59,6 +68,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// Where; absent for what concerns a whole file or the command line.
     pub place: Option<Place>,
+    /// Which part of that line; the whole line where absent.
+    pub span: Option<Span>,
     /// The sentence without its `Error: `.
     pub message: String,
     /// What the user can do about it.
@@ -66,15 +77,18 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub(crate) fn new(severity: Severity, place: Option<Place>, message: impl Into<String>) -> Self {
-        Self { severity, place, message: message.into(), hint: None }
+    /// A finding without a hint.
+    pub fn new(severity: Severity, place: Option<Place>, message: impl Into<String>) -> Self {
+        Self { severity, place, span: None, message: message.into(), hint: None }
     }
 
     pub(crate) fn error(place: Option<Place>, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, place, message)
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    /// Adds what the user can do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -142,10 +156,15 @@ impl Report {
         self.overflown
     }
 
-    /// The errors, said to be incomplete.
-    pub(crate) fn give_up(mut self) -> Vec<Diagnostic> {
+    /// Says that the errors are not all.
+    pub(crate) fn give_up(&mut self) {
         self.errors
             .push(Diagnostic::error(None, "Too many errors: the rest of the configuration is not checked."));
+    }
+
+    /// Errors, then warnings.
+    pub(crate) fn into_all(mut self) -> Vec<Diagnostic> {
+        self.errors.append(&mut self.warnings);
         self.errors
     }
 

@@ -28,9 +28,13 @@ mod suggest;
 pub mod table;
 mod words;
 
-pub use config::{Config, Delivery, Limits, Log, LogDest, LogType, LogTypes, Persistence, Process};
-pub use diagnostic::{Diagnostic, Place, Severity};
+pub use build::{Owner, Setting};
+pub use config::{
+    Config, Delivery, Limits, Log, LogDest, LogFormat, LogType, LogTypes, Persistence, Process,
+};
+pub use diagnostic::{Diagnostic, Place, Severity, Span};
 pub use listener::{Listener, Protocol, ProxyProtocol, Security, SocketDomain, Tls, Versions};
+pub use load::Inspection;
 pub use overlay::{Overlay, port_argument};
 pub use parse::{Line, parse, parse_bytes};
 

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::build::Setting;
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Place, Report, Severity};
 use crate::limits::{INCLUDED_FILES_MAX, TEXT_BYTES_MAX};
@@ -15,10 +16,15 @@ impl Config {
     ///
     /// Gives the configuration with warnings, or all errors: those of reading, then those of meaning.
     pub fn load(path: &Path) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
-        let mut loader =
-            Loader { lines: Vec::new(), report: Report::default(), bytes_left: TEXT_BYTES_MAX, files: 0 };
-        loader.load(path);
+        let loader = Loader::of(path);
         Self::build(&loader.lines, loader.report)
+    }
+
+    /// Reads the same files to show and check what they amount to, even with errors.
+    pub fn inspect(path: &Path) -> Inspection {
+        let loader = Loader::of(path);
+        let (config, settings, report) = Self::draft(&loader.lines, loader.report);
+        Inspection { config, settings, findings: report.into_all() }
     }
 
     /// The configuration of a text in memory; `include_dir` lines have no effect. `file` is a name for messages.
@@ -30,6 +36,17 @@ impl Config {
     }
 }
 
+/// Everything about a configuration, be it right or wrong.
+#[derive(Debug)]
+pub struct Inspection {
+    /// What it amounts to, as far as there are no errors.
+    pub config: Config,
+    /// The lines that were obeyed, in their order.
+    pub settings: Vec<Setting>,
+    /// All errors, then all else.
+    pub findings: Vec<Diagnostic>,
+}
+
 struct Loader {
     lines: Vec<Line>,
     report: Report,
@@ -38,6 +55,13 @@ struct Loader {
 }
 
 impl Loader {
+    fn of(path: &Path) -> Self {
+        let mut loader =
+            Self { lines: Vec::new(), report: Report::default(), bytes_left: TEXT_BYTES_MAX, files: 0 };
+        loader.load(path);
+        loader
+    }
+
     fn load(&mut self, path: &Path) {
         let mut main = Vec::new();
         self.read_file(path, None, &mut main);

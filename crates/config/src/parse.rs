@@ -15,6 +15,10 @@ pub struct Line {
     pub value: String,
     /// Where it stands.
     pub place: Place,
+    /// Where the name begins in the text of the line, in bytes.
+    pub name_at: usize,
+    /// Where the value begins.
+    pub value_at: usize,
 }
 
 impl Line {
@@ -56,8 +60,10 @@ pub(crate) fn read_text(
         let place = || Place { file: Arc::clone(file), line: number, included_at: included_at.cloned() };
         match read_line(raw) {
             Ok(None) => {}
-            Ok(Some((name, value))) if lines.len() < DIRECTIVES_MAX => {
-                lines.push(Line { name: name.to_owned(), value: value.to_owned(), place: place() });
+            Ok(Some(raw)) if lines.len() < DIRECTIVES_MAX => {
+                let RawLine { name, value, name_at, value_at } = raw;
+                let (name, value) = (name.to_owned(), value.to_owned());
+                lines.push(Line { name, value, place: place(), name_at, value_at });
             }
             Ok(Some(_)) => {
                 let message = format!("More than {DIRECTIVES_MAX} directives.");
@@ -71,8 +77,16 @@ pub(crate) fn read_text(
     }
 }
 
+/// Name and value, and where they begin.
+struct RawLine<'a> {
+    name: &'a str,
+    value: &'a str,
+    name_at: usize,
+    value_at: usize,
+}
+
 /// Name and value of one line, or nothing if it is blank or a comment.
-fn read_line(raw: &[u8]) -> Result<Option<(&str, &str)>, String> {
+fn read_line(raw: &[u8]) -> Result<Option<RawLine<'_>>, String> {
     if raw.first() == Some(&b'#') {
         return Ok(None);
     }
@@ -83,9 +97,13 @@ fn read_line(raw: &[u8]) -> Result<Option<(&str, &str)>, String> {
     if text.contains('\0') {
         return Err("Malformed UTF-8 in configuration.".to_owned());
     }
-    let text = text.trim_end().trim_start_matches(' ');
-    let (name, value) = text.split_once(' ').unwrap_or((text, ""));
-    Ok((!name.is_empty()).then(|| (name, value.trim())))
+    let text = text.trim_end();
+    let bare = text.trim_start_matches(' ');
+    let name_at = text.len() - bare.len();
+    let (name, rest) = bare.split_once(' ').unwrap_or((bare, ""));
+    let value = rest.trim();
+    let value_at = text.len() - rest.trim_start().len();
+    Ok((!name.is_empty()).then_some(RawLine { name, value, name_at, value_at }))
 }
 
 #[cfg(test)]
@@ -109,6 +127,17 @@ mod tests {
             lines(text),
             [line("port", "1883", 3), line("user", "a b", 4), line("pid_file", "", 6), line("last", "x", 8)]
         );
+    }
+
+    #[test]
+    fn names_and_values_are_found_again_in_the_text() {
+        let text = "  user   a b  \npid_file\n\u{e9} x";
+        let (lines, _) = parse(text, Path::new("t"));
+        for (line, text) in lines.iter().zip(text.lines()) {
+            assert!(text[line.name_at..].starts_with(&line.name), "{text}");
+            assert!(text[line.value_at..].starts_with(&line.value), "{text}");
+        }
+        assert_eq!((lines[0].name_at, lines[0].value_at, lines[1].value_at), (2, 9, 8));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use Need::{Defined, NotDefault, OrDefault};
 
 use crate::build::Draft;
+use crate::config::LogFormat;
 use crate::limits::SHARDS_MAX;
 use crate::listener::{Protocol, ProxyProtocol};
 use crate::number::{positive, positive_u16};
@@ -32,6 +33,8 @@ pub struct Opt {
     pub deprecated: Option<&'static str>,
     /// Whether this broker obeys it.
     pub support: Support,
+    /// Its value must not be shown.
+    pub secret: bool,
     /// Its meaning in one sentence.
     pub help: &'static str,
     /// Its name in messages about the value, where the original uses another one.
@@ -191,6 +194,7 @@ const fn option(name: &'static str, default: &'static str, set: Set, help: &'sta
         reload: false,
         deprecated: None,
         support: Support::Supported,
+        secret: false,
         help,
         label: None,
         set,
@@ -231,6 +235,11 @@ impl Opt {
         self
     }
 
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
     const fn deprecated(mut self, instead: &'static str) -> Self {
         self.deprecated = Some(instead);
         self
@@ -253,7 +262,7 @@ impl Opt {
 
     /// An option of a TLS listener.
     const fn tls(self, need: Need) -> Self {
-        self.listener(need).refused(NO_TLS)
+        self.listener(need)
     }
 }
 
@@ -301,12 +310,10 @@ fn unused_text(_: &mut Draft, _: &str) {}
 
 const NO_BRIDGE: &str = "Bridges are not supported yet: run the bridge in another broker.";
 const NO_PLUGIN: &str = "Plugins cannot be loaded: use 'password_file' and 'acl_file'.";
-const NO_TLS: &str = "TLS is not supported yet: put a TLS proxy in front of a listener bound to 127.0.0.1.";
+const NO_ENGINE: &str = "OpenSSL engines are not supported: give the key in 'keyfile'.";
 const NO_PSK: &str =
     "Pre-shared keys are not supported yet: put a TLS proxy in front of a listener bound to 127.0.0.1.";
-const NO_WEBSOCKETS: &str = "WebSocket listeners are not supported yet: remove this listener.";
 const NO_HTTP: &str = "The HTTP interface is not supported yet: remove this listener.";
-const NO_PROXY: &str = "The PROXY protocol is not supported yet: let the proxy connect without it.";
 const IN_MEMORY: &str = "everything is kept in memory only for now.";
 const NEED_NOTHING: &str = "nothing here needs it.";
 
@@ -317,7 +324,7 @@ pub(crate) const LOG_DESTS: &[(&str, Support)] = &[
     ("topic", Support::Supported),
     ("file", Support::Supported),
     ("none", Support::Supported),
-    ("syslog", Support::NoEffect("log lines go to standard error instead.")),
+    ("syslog", Support::Supported),
     ("dlt", Support::NoEffect("there is no DLT daemon; log lines go to standard error instead.")),
 ];
 
@@ -332,8 +339,11 @@ pub static OPTIONS: &[Opt] = &[
         .repeat(Repeat::LastWarned),
     special("log_dest", "stdout|stderr|syslog|topic|none|file PATH", words::log_dest, "Where log lines go; several lines add up.")
         .repeat(Repeat::Adds).reload(),
-    int("log_facility", "", range(0, 7, "Invalid 'log_facility' value ({})."), unused_int, "Facility local0 to local7 of syslog lines.")
-        .no_effect("log lines are not sent to syslog."),
+    int("log_facility", "", range(0, 7, "Invalid 'log_facility' value ({})."), |d, v| d.config.log.facility = u8::try_from(v).ok(),
+        "Facility local0 to local7 of syslog lines; without it they have the facility daemon."),
+    option("log_format", "text", Set::Choice(&words_of(["text", "json"]),
+        |d, v| d.config.log.format = if v == "json" { LogFormat::Json } else { LogFormat::Text }),
+        "Writes log lines as sentences, or as JSON objects with fields.").reload(),
     flag("log_timestamp", "true", |d, v| d.config.log.timestamp = v, "Begins each log line with the time.").reload(),
     text("log_timestamp_format", "", |d, v| d.config.log.timestamp_format = Some(v.into()), "Form of that time, as for strftime.").reload(),
     special("log_type", "error|warning|notice|information|debug|subscribe|unsubscribe|websockets|internal|all|none", words::log_type, "Which log lines are written; several lines add up.")
@@ -341,8 +351,7 @@ pub static OPTIONS: &[Opt] = &[
     flag("connection_messages", "true", |d, v| d.config.log.connection_messages = v, "Logs when clients come and go.").reload(),
     int("sys_interval", "10", range(0, 65535, "Invalid 'sys_interval' value ({})."),
         |d, v| d.config.sys_interval = positive(v).map(|s| Duration::from_secs(s.into())), "Seconds between updates of the $SYS topics; 0 turns them off.").reload(),
-    flag("enable_control_api", "false", |d, v| d.config.enable_control_api = v, "Answers requests on $CONTROL/broker/v1.").reload()
-        .no_effect("$CONTROL is not answered yet."),
+    flag("enable_control_api", "false", |d, v| d.config.enable_control_api = v, "Answers requests on $CONTROL/broker/v1.").reload(),
     special("memory_limit", "BYTES", words::memory_limit, "Bytes of memory the broker may use.").reload()
         .no_effect("memory is bounded by the limits on queues, packets and connections."),
     flag("set_tcp_nodelay", "false", |d, v| d.config.set_tcp_nodelay = v, "Sends small packets to clients without delay.").reload(),
@@ -371,7 +380,7 @@ pub static OPTIONS: &[Opt] = &[
     special("global_plugin", "PATH", words::plugin, "Loads a plugin for all listeners.").repeat(Repeat::Adds).refused(NO_PLUGIN),
     special("plugin_load", "NAME PATH", words::plugin, "Loads a plugin for later use by listeners.").repeat(Repeat::Adds).refused(NO_PLUGIN),
     special("plugin_use", "NAME", words::plugin, "Uses a loaded plugin for this listener.").listener(NotDefault).repeat(Repeat::Adds).refused(NO_PLUGIN),
-    special("plugin_opt_*", "VALUE", words::plugin_option, "An option of the plugin above it.").aliases(&["auth_opt_*"])
+    special("plugin_opt_*", "VALUE", words::plugin_option, "An option of the plugin above it.").aliases(&["auth_opt_*"]).secret()
         .scope(Scope::Plugin).repeat(Repeat::Adds).refused(NO_PLUGIN),
     flag("auth_plugin_deny_special_chars", "true", unused_flag, "Refuses + and # in user names and client ids before the plugin sees them.")
         .scope(Scope::Plugin).refused(NO_PLUGIN),
@@ -418,9 +427,9 @@ pub static OPTIONS: &[Opt] = &[
     special("port", "PORT", words::port, "Port of the default listener.")
         .repeat(Repeat::LastWarned).deprecated("Please use 'listener' instead."),
     text("bind_interface", "", |d, v| d.here().bind_interface = Some(v.into()), "Opens the listener on this network interface only.")
-        .listener(OrDefault).refused("Give the interface's address in the 'listener' line."),
+        .listener(OrDefault),
     option("protocol", "mqtt", Set::Choice(
-        &[("mqtt", Support::Supported), ("websockets", Support::Refused(NO_WEBSOCKETS)), ("http_api", Support::Refused(NO_HTTP))],
+        &[("mqtt", Support::Supported), ("websockets", Support::Supported), ("http_api", Support::Refused(NO_HTTP))],
         |d, v| d.here().protocol = match v {
             "websockets" => Protocol::Websockets,
             "http_api" => Protocol::HttpApi,
@@ -444,14 +453,14 @@ pub static OPTIONS: &[Opt] = &[
     flag("use_username_as_clientid", "false", |d, v| d.here().use_username_as_clientid = v, "Replaces client ids by user names.").listener(OrDefault),
     int("enable_proxy_protocol", "", range(1, 2, "enable_proxy_protocol must be 1 or 2."),
         |d, v| d.here().proxy = Some(if v == 1 { ProxyProtocol::V1 } else { ProxyProtocol::V2 }), "Expects the PROXY protocol's header, version 1 or 2.")
-        .listener(Defined).refused(NO_PROXY),
+        .listener(Defined),
     flag("proxy_protocol_v2_require_tls", "false", |d, v| d.here().proxy_require_tls = v, "Lets in only clients that the proxy says use TLS.")
-        .listener(Defined).refused(NO_PROXY),
+        .listener(Defined),
     text("http_dir", "", |d, v| d.here().http_dir = Some(v.into()), "Files an http_api listener gives out.").listener(Defined).refused(NO_HTTP),
     int("packet_buffer_size", "4096", range(0, 65535, "Packet buffer size must be between 0 and 65535 inclusive."), unused_int, "Bytes of the first read buffer of a connection.")
         .aliases(&["websockets_headers_size"]).no_effect("an idle connection has no buffer, and a busy one has what it needs."),
     text("websockets_origin", "", |d, v| d.here().websockets_origins.push(v.to_owned()), "Lets in only web pages of this origin; several lines add up.")
-        .listener(Defined).repeat(Repeat::Adds).refused(NO_WEBSOCKETS),
+        .listener(Defined).repeat(Repeat::Adds),
     text("cafile", "", |d, v| d.here().tls.cafile = Some(v.into()), "Certificates that may sign those of clients.").tls(Defined).repeat(Repeat::LastWarned),
     text("capath", "", |d, v| d.here().tls.capath = Some(v.into()), "Directory of such certificates.").tls(OrDefault).repeat(Repeat::LastWarned),
     text("certfile", "", |d, v| d.here().tls.certfile = Some(v.into()), "The listener's certificate chain.").tls(OrDefault).repeat(Repeat::LastWarned).reload(),
@@ -465,9 +474,9 @@ pub static OPTIONS: &[Opt] = &[
     flag("use_identity_as_username", "false", |d, v| d.here().tls.use_identity_as_username = v, "Takes the certificate's common name as user name.").tls(OrDefault),
     flag("use_subject_as_username", "false", |d, v| d.here().tls.use_subject_as_username = v, "Takes the certificate's whole subject as user name.").tls(OrDefault),
     flag("disable_client_cert_date_checks", "false", |d, v| d.here().tls.disable_client_cert_date_checks = v, "Accepts client certificates that have expired.").tls(Defined),
-    text("tls_engine", "", unused_text, "Hardware that holds the key.").tls(OrDefault),
-    text("tls_engine_kpass_sha1", "", unused_text, "Hash of the password of that hardware.").tls(OrDefault).repeat(Repeat::LastWarned),
-    text("tls_keyform", "pem", unused_text, "Where the key is: pem or engine.").tls(OrDefault).repeat(Repeat::Last),
+    text("tls_engine", "", unused_text, "Hardware that holds the key.").tls(OrDefault).refused(NO_ENGINE),
+    text("tls_engine_kpass_sha1", "", unused_text, "Hash of the password of that hardware.").tls(OrDefault).refused(NO_ENGINE).repeat(Repeat::LastWarned).secret(),
+    text("tls_keyform", "pem", unused_text, "Where the key is: pem or engine.").tls(OrDefault).refused(NO_ENGINE).repeat(Repeat::Last),
     text("psk_hint", "", |d, v| d.here().tls.psk_hint = Some(v.into()), "Turns pre-shared keys on, with this hint to clients.").listener(OrDefault).refused(NO_PSK),
 
     // Bridges
@@ -503,10 +512,10 @@ pub static OPTIONS: &[Opt] = &[
     flag("try_private", "true", unused_flag, "Tells the other broker that this is a bridge.").bridge(),
     text("local_clientid", "", unused_text, "Client id at this broker.").bridge().label("bridge local clientid"),
     text("local_username", "", unused_text, "User name at this broker.").bridge().label("bridge local_username"),
-    text("local_password", "", unused_text, "Password at this broker.").bridge().label("bridge local_password"),
+    text("local_password", "", unused_text, "Password at this broker.").bridge().label("bridge local_password").secret(),
     text("remote_clientid", "", unused_text, "Client id at the other broker.").aliases(&["clientid"]).bridge().label("bridge remote clientid"),
     text("remote_username", "", unused_text, "User name at the other broker.").aliases(&["username"]).bridge().label("bridge remote_username"),
-    text("remote_password", "", unused_text, "Password at the other broker.").aliases(&["password"]).bridge().label("bridge remote_password"),
+    text("remote_password", "", unused_text, "Password at the other broker.").aliases(&["password"]).bridge().label("bridge remote_password").secret(),
     text("bridge_cafile", "", unused_text, "Certificates that may sign the other broker's.").bridge(),
     text("bridge_capath", "", unused_text, "Directory of such certificates.").bridge(),
     flag("bridge_tls_use_os_certs", "false", unused_flag, "Trusts the certificates the system trusts.").bridge(),
@@ -519,7 +528,7 @@ pub static OPTIONS: &[Opt] = &[
     flag("bridge_insecure", "false", unused_flag, "Does not compare the host name with the certificate.").bridge(),
     flag("bridge_require_ocsp", "false", unused_flag, "Requires a stapled proof that the certificate is not revoked.").bridge(),
     text("bridge_identity", "", unused_text, "Identity of the pre-shared key.").bridge(),
-    text("bridge_psk", "", unused_text, "Pre-shared key in hexadecimal.").bridge(),
+    text("bridge_psk", "", unused_text, "Pre-shared key in hexadecimal.").bridge().secret(),
 ];
 
 /// Words that are all supported.

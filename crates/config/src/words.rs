@@ -18,11 +18,36 @@ use crate::table::{LOG_DESTS, Range};
 pub(crate) struct Problem {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// What part of the line it is about.
+    pub(crate) about: About,
+}
+
+/// A part of a line.
+#[derive(Debug, Default)]
+pub(crate) enum About {
+    #[default]
+    Name,
+    Value,
+    /// This word of the value.
+    Word(String),
 }
 
 impl Problem {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { message: message.into(), hint: None, about: About::Name }
+    }
+
+    /// It is about the value, or about the word of it that is already known.
+    pub(crate) fn about_value(mut self) -> Self {
+        if matches!(self.about, About::Name) {
+            self.about = About::Value;
+        }
+        self
+    }
+
+    pub(crate) fn about_word(mut self, word: &str) -> Self {
+        self.about = About::Word(word.to_owned());
+        self
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -177,6 +202,7 @@ pub(crate) fn log_dest(d: &mut Draft, line: &Line) -> Outcome {
         }
         "stdout" => Some(LogDest::Stdout),
         "topic" => Some(LogDest::Topic),
+        "syslog" => Some(LogDest::Syslog),
         "file" => Some(LogDest::File(log_file(&dest, line)?)),
         // Lines for a sink that is missing must not get lost; service managers collect standard error.
         _ => Some(LogDest::Stderr),

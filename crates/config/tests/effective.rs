@@ -198,7 +198,7 @@ fn logging() {
     assert_eq!(log.timestamp_format.as_deref(), Some("%Y"));
     assert_eq!(config("log_dest topic\nlog_dest none").log.dest, []);
     assert_eq!(config("log_dest none\nlog_dest topic").log.dest, [LogDest::Topic]);
-    assert_eq!(config("log_dest syslog").log.dest, [LogDest::Stderr]);
+    assert_eq!(config("log_dest syslog").log.dest, [LogDest::Syslog]);
     assert_eq!(config("log_type error\nlog_type none").log.types, LogTypes::NONE);
     assert!(!config("log_type all").log.types.contains(LogType::Internal));
 }

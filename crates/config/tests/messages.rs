@@ -164,10 +164,10 @@ fn the_display_is_the_originals() {
 
 #[test]
 fn all_errors_are_given() {
-    let text = "allow_anonymous x\nnonsense\nlistener 1\ncertfile /c\nkeyfile /k\nrequire_certificate true\nmax_qos 9";
+    let text = "allow_anonymous x\nnonsense\nplugin /p\nlistener 1\nmax_topic_alias -1\npsk_hint h\nmax_qos 9";
     let lines: Vec<String> =
         errors(text).iter().map(|error| error.split(':').next().unwrap().to_owned()).collect();
-    assert_eq!(lines, ["1", "2", "4", "5", "6", "7"]);
+    assert_eq!(lines, ["1", "2", "3", "5", "6", "7"]);
 }
 
 #[test]
@@ -181,10 +181,8 @@ fn a_wrong_listener_still_owns_the_lines_below_it() {
 #[test]
 fn refused_words_are_named_and_their_harmless_forms_accepted() {
     assert_eq!(
-        errors("listener 1\nprotocol websockets"),
-        [
-            "2: 'protocol websockets' is not supported. | WebSocket listeners are not supported yet: remove this listener."
-        ]
+        errors("listener 1\nprotocol http_api"),
+        ["2: 'protocol http_api' is not supported. | The HTTP interface is not supported yet: remove this listener."]
     );
     assert_eq!(
         warnings("listener 1\nprotocol mqtt\nrequire_certificate false\nuse_identity_as_username 0"),
@@ -200,8 +198,8 @@ fn warnings_and_notes() {
             "Warning: 'persistence' has no effect: everything is kept in memory only for now. (t:1)",
         ),
         (
-            "log_dest syslog",
-            "Warning: 'log_dest syslog' has no effect: log lines go to standard error instead. (t:1)",
+            "log_dest dlt",
+            "Warning: 'log_dest dlt' has no effect: there is no DLT daemon; log lines go to standard error instead. (t:1)",
         ),
         ("dhparamfile /x", "Warning: 'dhparamfile' has no effect: it is no longer required. (t:1)"),
         ("acl_file /a\nacl_file /b", "Warning: This 'acl_file' replaces the one at t:1. (t:2)"),

@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// In the shard's list of connections with something to send.
     pub(crate) dirty: bool,
+    /// Another shard cannot keep up with what this client publishes.
+    pub(crate) pressed: bool,
     /// Client accepts reason strings and user properties on any packet.
     pub(crate) problem_information: bool,
     pub(crate) last_input: Time,
@@ -47,6 +49,8 @@ pub(crate) struct Connection {
     /// A Session Expiry Interval of CONNECT that was 0 may not be raised later.
     pub(crate) expiry_at_connect: u32,
     pub(crate) aliases: Option<Box<Aliases>>,
+    /// The user name that the client's certificate says.
+    pub(crate) identity: Option<Box<str>>,
 }
 
 /// Topic aliases of both directions.
@@ -66,6 +70,7 @@ impl Connection {
             version: Version::V311,
             outbox: Outbox::default(),
             dirty: false,
+            pressed: false,
             problem_information: true,
             last_input: now,
             keep_alive: 0,
@@ -76,6 +81,7 @@ impl Connection {
             allowed_serial: 0,
             expiry_at_connect: 0,
             aliases: None,
+            identity: None,
         }
     }
 

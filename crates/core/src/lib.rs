@@ -27,6 +27,6 @@ pub use limits::{Limits, ListenerLimits};
 pub use message::{Message, MessageRef};
 pub use outbox::Outbox;
 pub use router::Router;
-pub use shard::{Action, Batch, ListenerSettings, Next, Progress, Settings, Shard, Verdict};
+pub use shard::{Action, Batch, ListenerSettings, Next, Progress, Request, Settings, Shard, Verdict};
 pub use slab::{Key, Slab};
 pub use time::Time;

@@ -11,7 +11,12 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// Index of the listener.
     pub listener: u16,
+    /// Version and cipher suite of TLS, in the words of the log.
+    pub secured: Option<&'static str>,
 }
+
+/// What [`Cause::Protocol`] says of a client that speaks TLS to a listener that does not.
+pub const UNEXPECTED_TLS: &str = "TLS on a listener without TLS";
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +167,24 @@ pub struct Stats {
     pub publish_dropped: u64,
     pub publish_bytes_received: u64,
     pub publish_bytes_sent: u64,
+    /// Streams accepted.
     pub connections: u64,
+    /// CONNECT packets received.
+    pub connects: u64,
     pub sessions_expired: u64,
+}
+
+/// What a shard holds at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Sessions, connected or not.
+    pub sessions: u64,
+    /// Clients that are connected.
+    pub connected: u64,
+    /// Messages queued or in flight, counted once for each receiver.
+    pub messages: u64,
+    /// Their topics, properties and payloads.
+    pub message_bytes: u64,
+    /// Bytes the clients' streams have not taken yet.
+    pub output_bytes: u64,
 }

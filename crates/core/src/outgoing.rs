@@ -149,12 +149,22 @@ impl Outgoing {
         self.inflight_bytes
     }
 
+    /// Something is still to be sent on the present connection.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.queue.is_empty() || self.sent < self.inflight.len()
+    }
+
     pub(crate) fn queue_len(&self) -> usize {
         self.queue.len()
     }
 
     pub(crate) fn queue_bytes(&self) -> usize {
         self.queue_bytes
+    }
+
+    /// Messages queued or in flight, and their bytes.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.queue.len() + self.inflight.len(), self.queue_bytes + self.inflight_bytes)
     }
 
     /// Messages in flight and queued.

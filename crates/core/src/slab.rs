@@ -75,6 +75,11 @@ impl<T> Slab<T> {
         self.len() == 0
     }
 
+    /// Slots in use or free: the indices [`Slab::at`] has an answer for.
+    pub fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
     /// Keys of all tenants, in slot order.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         (0u32..)

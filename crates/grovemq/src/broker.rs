@@ -3,7 +3,7 @@
 use crate::Call;
 use crate::exit::Exit;
 use grovemq_broker::{Broker, Log};
-use grovemq_config::{Config, Diagnostic, Overlay, port_argument};
+use grovemq_config::{Config, Diagnostic, Overlay, Severity, port_argument};
 use nix::unistd::{Gid, Uid, User, initgroups, setgid, setuid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -143,9 +143,7 @@ fn serve_with(
         Some(file) => log.info(format!("Config loaded from {}.", file.display())),
         None => log.info("Using default config."),
     }
-    for warning in warnings {
-        log.warning(warning.to_string());
-    }
+    warn(warnings, log);
     if config.local_only {
         log.info(
             "Starting in local only mode. Connections will only be possible from clients running on this machine.",
@@ -171,7 +169,7 @@ fn serve_with(
     }
     log.info(format!("{title} version {version} running"));
     match signals {
-        Ok(signals) => until_told(signals, &broker, log),
+        Ok(signals) => until_told(signals, arguments, &broker, log),
         Err(e) => log.error(format!("Error: Unable to receive signals: {e}.")),
     }
     log.info(format!("{title} version {version} terminating"));
@@ -183,17 +181,50 @@ fn serve_with(
 }
 
 /// Obeys signals until one says to stop.
-fn until_told(mut signals: Signals, broker: &Broker, log: &Log) {
+fn until_told(mut signals: Signals, arguments: &Arguments, broker: &Broker, log: &Log) {
     for signal in signals.forever() {
         match signal {
             SIGHUP => {
                 log.info("Reloading config.");
-                broker.reload();
+                reload(arguments, broker, log);
                 log.reopen();
             }
             SIGUSR1 => log.info("Nothing to save: messages and sessions are kept in memory only."),
             SIGUSR2 => {}
             _ => return,
+        }
+    }
+}
+
+/// Takes over what the configuration says now; a wrong one changes nothing.
+fn reload(arguments: &Arguments, broker: &Broker, log: &Log) {
+    let applied = load(arguments)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+        .and_then(|(config, warnings)| {
+            warn(&warnings, log);
+            broker.apply(&config).map_err(|text| vec![text])
+        });
+    match applied {
+        Ok(()) => broker.reload(),
+        Err(errors) => {
+            let errors: Vec<String> = errors;
+            for line in errors.iter().flat_map(|error| error.lines()) {
+                log.error(line);
+            }
+            log.error("Error: Nothing was reloaded, the previous settings stay in force.");
+        }
+    }
+}
+
+/// What was found in a configuration that can be used, each with its own weight.
+fn warn(findings: &[Diagnostic], log: &Log) {
+    for finding in findings {
+        for line in finding.to_string().lines() {
+            match finding.severity {
+                Severity::Notice => log.notice(line),
+                Severity::Information => log.info(line),
+                Severity::Warning | Severity::Error => log.warning(line),
+            }
         }
     }
 }

@@ -29,10 +29,14 @@ pub(crate) struct Clients {
     pub(crate) replaying: Vec<Key>,
     pub(crate) pool: Vec<Vec<u8>>,
     pub(crate) stats: Stats,
+    /// Connections that belong to a session.
+    pub(crate) connected: u64,
     pub(crate) observer: Box<dyn Observe>,
     /// The observer wants single packets.
     pub(crate) trace: bool,
     pub(crate) limits: Limits,
+    /// A message just delivered waits at a client that reads, but more slowly than its publisher writes.
+    pub(crate) pressure: bool,
     pub(crate) queue_qos0: bool,
     pub(crate) upgrade_qos: bool,
 }
@@ -93,9 +97,11 @@ impl Clients {
             replaying: Vec::new(),
             pool: Vec::new(),
             stats: Stats::default(),
+            connected: 0,
             observer,
             trace: false,
             limits,
+            pressure: false,
             queue_qos0: false,
             upgrade_qos: false,
         }
@@ -135,6 +141,7 @@ impl Clients {
                     self.drop_one(now, to.session);
                     return;
                 }
+                self.pressure |= c.outbox.len() > self.limits.output_bytes_max / 2;
                 let framing = Framing {
                     v5: c.is_v5(),
                     qos,
@@ -180,15 +187,17 @@ impl Clients {
             if f.v5 && let Some(aliases) = &mut c.aliases {
                 f.alias = aliases.assign(m.topic);
             }
-            if c.packet_bytes_max != u32::MAX
-                && encode::publish_len(&m, &f).is_none_or(|n| n > c.packet_bytes_max as usize)
-            {
+            if c.packet_bytes_max != u32::MAX && !fits(c, &m, &f) {
                 // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
                 if let Some(aliases) = &mut c.aliases {
                     aliases.unassign(f.alias);
                 }
-                self.stats.publish_dropped += 1;
-                return false;
+                let first_alias = matches!(f.alias, Alias::New(_));
+                f.alias = Alias::None;
+                if !first_alias || !fits(c, &m, &f) {
+                    self.stats.publish_dropped += 1;
+                    return false;
+                }
             }
             if m.payload.len() >= BY_REFERENCE_MIN && (d.several || d.shared.is_some()) {
                 encode::publish(c.outbox.buffer(), now, &m, &f, false);
@@ -238,6 +247,10 @@ impl Clients {
             self.drop_one(now, to.session);
             return;
         }
+        let half_full = (limits.queue_messages_max > 0
+            && out.queue_len() >= limits.queue_messages_max as usize / 2)
+            || (limits.queue_bytes_max > 0 && out.queue_bytes() as u64 >= limits.queue_bytes_max / 2);
+        self.pressure |= half_full && session.connection.is_some();
         let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids) };
         session.outgoing.enqueue(parcel);
     }
@@ -263,7 +276,7 @@ impl Clients {
                 return;
             }
             let (window, v5) = (window(&self.limits, c, session), c.is_v5());
-            match session.outgoing.next_resend(window) {
+            match session.outgoing.next_resend(c.window) {
                 Some(Resend::PubRel(id)) => {
                     self.send_ack(now, key, PacketType::PubRel, id);
                     continue;
@@ -277,6 +290,7 @@ impl Clients {
             }
             let Some(parcel) = session.outgoing.next_queued(window) else {
                 session.dropping = false;
+                self.resume_replay(session_key);
                 return;
             };
             if parcel.message.is_expired(now) {
@@ -397,6 +411,11 @@ pub(crate) fn ack_name(kind: PacketType) -> &'static str {
         PacketType::PubRel => "PUBREL",
         _ => "PUBCOMP",
     }
+}
+
+/// Whether the client takes packets of that size.
+fn fits(c: &Connection, m: &MessageRef<'_>, f: &Framing<'_>) -> bool {
+    encode::publish_len(m, f).is_some_and(|n| n <= c.packet_bytes_max as usize)
 }
 
 /// Messages the client may have unanswered now; none while too many bytes are.

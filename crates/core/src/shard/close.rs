@@ -36,6 +36,7 @@ impl Shard {
         };
         self.clients.observer.on(now, event);
         if let Some(session) = session_key {
+            self.clients.connected = self.clients.connected.saturating_sub(1);
             self.detach(now, session, cause);
         }
     }

@@ -23,7 +23,7 @@ pub(super) enum Outcome {
 
 impl Shard {
     pub(super) fn on_connect(&mut self, now: Time, key: Key, frame: &Frame<'_>) -> Result<Outcome, Cause> {
-        let connect = match Connect::parse(frame) {
+        let mut connect = match Connect::parse(frame) {
             Ok(connect) => connect,
             Err(e) => {
                 if let Some(c) = self.clients.connections.get_mut(key) {
@@ -35,10 +35,27 @@ impl Shard {
         if let Some(c) = self.clients.connections.get_mut(key) {
             c.version = connect.version;
         }
-        match self.admit(now, key, frame, &connect) {
+        let identity = self.clients.connections.get(key).and_then(|c| c.identity.clone());
+        if self.wants_identity(key) {
+            if identity.is_none() {
+                return Err(self.refuse(key, Cause::BadCredentials));
+            }
+            (connect.username, connect.password) = (identity.as_deref(), None);
+        }
+        let admitted = self.admit(now, key, frame, &connect);
+        if !matches!(admitted, Ok(Outcome::Moved)) {
+            self.clients.stats.messages_received += 1;
+            self.clients.stats.connects += 1;
+        }
+        match admitted {
             Ok(outcome) => Ok(outcome),
             Err(cause) => Err(self.refuse(key, cause)),
         }
+    }
+
+    fn wants_identity(&self, key: Key) -> bool {
+        let peer = self.clients.connections.get(key).map(|c| c.peer);
+        peer.and_then(|p| self.listener(p)).is_some_and(|l| l.identity_as_username)
     }
 
     /// The login was checked.
@@ -48,7 +65,8 @@ impl Shard {
         let bytes = core::mem::take(bytes);
         let cause = match verdict {
             Verdict::Allow => None,
-            Verdict::Deny => Some(Cause::BadCredentials),
+            // the original tells a wrong password and a missing right alike
+            Verdict::Deny => Some(Cause::NotAuthorized),
             Verdict::Unavailable => Some(Cause::ServerUnavailable),
         };
         if let Some(cause) = cause {
@@ -121,6 +139,7 @@ impl Shard {
             return Err(Cause::ClientIdInvalid);
         }
         match connect.username {
+            Some(_) if listener.identity_as_username => {}
             None if !listener.allow_anonymous => return Err(Cause::NotAuthorized),
             Some(_) if !listener.authenticate && !listener.allow_anonymous => return Err(Cause::NotAuthorized),
             Some(username) if listener.authenticate => {
@@ -187,8 +206,12 @@ impl Shard {
         session.outgoing.restart();
         self.timers.stop(session.expires.take(), Timer::SessionExpiry(session_key));
         self.timers.stop(session.will_due.take(), Timer::Will(session_key));
-        if present && !same_rights {
+        if present {
             self.recheck(session_key);
+        }
+        if present && !same_rights {
+            // cached matches hold the old rights
+            self.router.invalidate();
         }
         self.set_members_online(session_key, true);
         self.send_connack(now, key, connect, &limits, client_id, present, keep_alive, expiry);
@@ -224,7 +247,7 @@ impl Shard {
         }
     }
 
-    /// Another user resumes the session, or by other rules: what waits in it must be readable to him, too.
+    /// Another user resumes the session, or the rules have changed meanwhile: what waits in it must still be readable.
     fn recheck(&mut self, session_key: Key) {
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         if let Some(access) = session.access.clone() {
@@ -232,8 +255,6 @@ impl Shard {
             let who = Who { client_id: &id, username: user.as_deref() };
             session.outgoing.retain(|m| access.check(who, Access::Read, m.topic()).is_ok());
         }
-        // cached matches hold the old rights
-        self.router.invalidate();
     }
 
     fn settle_keep_alive(&self, connect: &Connect<'_>) -> u16 {
@@ -267,6 +288,7 @@ impl Shard {
         let Some(c) = self.clients.connections.get_mut(key) else { return };
         let p = &connect.properties;
         c.stage = Stage::Live(session);
+        self.clients.connected += 1;
         c.keep_alive = keep_alive;
         c.expiry_at_connect = expiry;
         c.window = p.receive_maximum.unwrap_or(u16::MAX).min(inflight);

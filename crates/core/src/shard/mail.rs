@@ -10,6 +10,10 @@ use std::sync::Arc;
 /// Messages from one shard to another, in order.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// The sending shard.
+    pub(crate) from: u16,
+    /// Sessions of the receiving shard whose messages fill a queue here.
+    pub(crate) pressed: Vec<Key>,
     bytes: Vec<u8>,
     items: Vec<Item>,
 }
@@ -36,6 +40,8 @@ impl Target {
 
 #[derive(Debug)]
 struct Item {
+    /// The session it came from.
+    publisher: Option<Key>,
     target: Target,
     body: Body,
 }
@@ -48,7 +54,13 @@ enum Body {
 }
 
 impl Batch {
-    pub(crate) fn push(&mut self, target: Target, m: &MessageRef<'_>, shared: &mut Option<Arc<Message>>) {
+    pub(crate) fn push(
+        &mut self,
+        publisher: Option<Key>,
+        target: Target,
+        m: &MessageRef<'_>,
+        shared: &mut Option<Arc<Message>>,
+    ) {
         if shared.is_none() && m.payload.len() >= BY_REFERENCE_MIN {
             *shared = Some(m.to_shared());
         }
@@ -67,11 +79,18 @@ impl Batch {
                 expires: m.expires,
             }
         };
-        self.items.push(Item { target, body });
+        self.items.push(Item { publisher, target, body });
+    }
+
+    /// Asks the other shard to let that session's connection wait a little.
+    pub(crate) fn press(&mut self, publisher: Key) {
+        if self.pressed.last() != Some(&publisher) {
+            self.pressed.push(publisher);
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && self.pressed.is_empty()
     }
 
     pub fn len(&self) -> usize {
@@ -80,14 +99,18 @@ impl Batch {
 
     /// Empties the batch but keeps its memory.
     pub fn clear(&mut self) {
+        self.pressed.clear();
         self.bytes.clear();
         self.items.clear();
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Target, MessageRef<'_>, Option<&Arc<Message>>)> {
+    /// Publisher, target and message, in order.
+    pub(crate) fn iter(
+        &self,
+    ) -> impl Iterator<Item = (Option<Key>, Target, MessageRef<'_>, Option<&Arc<Message>>)> {
         let mut rest: &[u8] = &self.bytes;
         self.items.iter().filter_map(move |item| match &item.body {
-            Body::Shared(message) => Some((item.target, message.view(), Some(message))),
+            Body::Shared(message) => Some((item.publisher, item.target, message.view(), Some(message))),
             Body::Inline { topic, properties, payload, qos, retain, expires } => {
                 let (name, after) = rest.split_at_checked(*topic)?;
                 let (properties, after) = after.split_at_checked(*properties)?;
@@ -95,7 +118,7 @@ impl Batch {
                 rest = after;
                 let topic = core::str::from_utf8(name).ok()?;
                 let m = MessageRef { topic, properties, payload, qos: *qos, retain: *retain, expires: *expires };
-                Some((item.target, m, None))
+                Some((item.publisher, item.target, m, None))
             }
         })
     }

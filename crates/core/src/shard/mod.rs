@@ -4,6 +4,7 @@
 //! [`Shard::poll_dirty`] (write what [`Shard::outbox`] holds, report it to [`Shard::sent`]) and
 //! [`Shard::poll_mail`], then sleep until [`Shard::next_timeout`] unless [`Shard::has_work`].
 
+mod census;
 mod clients;
 mod close;
 mod connect;
@@ -16,7 +17,7 @@ pub use mail::Batch;
 
 use crate::access::{Authorize, Login};
 use crate::connection::{Connection, Stage};
-use crate::observe::{Cause, Event, Observe, Peer, Stats};
+use crate::observe::{Cause, Event, Observe, Peer, Stats, UNEXPECTED_TLS};
 use crate::outbox::Outbox;
 use crate::router::{MatchCache, Router};
 use crate::slab::Key;
@@ -28,6 +29,9 @@ use grovemq_codec::{Frame, PacketType, Qos, ReasonCode, Version, decode_frame};
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+
+/// First byte of a client that speaks TLS; in MQTT a CONNECT with forbidden flags.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What the shards of a broker are told at their start.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +47,8 @@ pub struct Settings {
     pub allow_duplicates: bool,
     /// Retained messages whose author may no longer write their topic are held back (`check_retain_source`).
     pub check_retain_source: bool,
+    /// Messages to `$CONTROL/` topics become [`Action::Control`] (`enable_control_api`); else they are refused.
+    pub control: bool,
     /// Client ids must begin with this (`clientid_prefixes`).
     pub client_id_prefix: Option<String>,
     /// Seeds the hashes and the made-up client ids; random in a real broker.
@@ -56,6 +62,8 @@ pub struct ListenerSettings {
     pub allow_anonymous: bool,
     /// User names are checked: the driver answers [`Action::Authenticate`].
     pub authenticate: bool,
+    /// The user name is the one given to [`Shard::set_identity`], whatever CONNECT says; without one nobody gets in.
+    pub identity_as_username: bool,
     /// `None`: everything is allowed.
     pub access: Option<Arc<dyn Authorize>>,
 }
@@ -69,6 +77,17 @@ pub enum Action {
     Move(Key, u16),
     /// Check the login away from the loop and answer with [`Shard::handle_verdict`].
     Authenticate(Key, Login),
+    /// A client that may write there has sent this to a `$CONTROL/` topic; only with [`Settings::control`].
+    Control(Key, Request),
+}
+
+/// What a client asks of the broker itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub client_id: Box<str>,
+    pub username: Option<Box<str>>,
+    pub topic: Box<str>,
+    pub payload: Box<[u8]>,
 }
 
 /// The answer to [`Action::Authenticate`].
@@ -94,6 +113,9 @@ pub enum Next {
     Read,
     /// Others' turn: give the rest again next turn without waiting for more.
     Yield,
+    /// The client publishes faster than a receiver reads: give the rest again, and read more, a moment later. It
+    /// happens from half the receiver's queue on and ends when that is full and its messages are dropped.
+    Pause,
     /// Give the rest again after [`Shard::handle_verdict`], or never if the stream moves or closes.
     Wait,
 }
@@ -113,6 +135,7 @@ pub struct Shard {
     properties_scratch: Vec<u8>,
     mail: Vec<Batch>,
     actions: VecDeque<Action>,
+    walk: census::Walk,
     random: u64,
     hasher: FixedState,
 }
@@ -150,6 +173,7 @@ impl Shard {
             properties_scratch: Vec::new(),
             mail: (0..count).map(|_| Batch::default()).collect(),
             actions: VecDeque::new(),
+            walk: census::Walk::default(),
             random: settings.seed ^ (u64::from(id) << 32) ^ 0x9e37_79b9_7f4a_7c15,
             hasher,
             settings,
@@ -168,6 +192,18 @@ impl Shard {
         key
     }
 
+    /// Who the client is by its certificate; before any input.
+    pub fn set_identity(&mut self, key: Key, username: &str) {
+        if let Some(c) = self.clients.connections.get_mut(key) {
+            c.identity = Some(username.into());
+        }
+    }
+
+    /// What [`Shard::set_identity`] was told.
+    pub fn identity(&self, key: Key) -> Option<&str> {
+        self.clients.connections.get(key)?.identity.as_deref()
+    }
+
     /// Tells of a connection's beginning; not repeated when it moves to another shard.
     pub fn announce(&mut self, now: Time, peer: Peer) {
         self.clients.stats.connections += 1;
@@ -181,7 +217,11 @@ impl Shard {
         let done = |consumed, next| Progress { consumed, next };
         if let Some(c) = self.clients.connections.get_mut(key) {
             c.last_input = now;
+            if core::mem::take(&mut c.pressed) {
+                return done(0, Next::Pause);
+            }
         }
+        self.clients.pressure = false;
         loop {
             let Some(c) = self.clients.connections.get(key) else { return done(bytes.len(), Next::Wait) };
             let (live, limit) = match c.stage {
@@ -190,14 +230,24 @@ impl Shard {
                 Stage::Authenticating(_) => return done(consumed, Next::Wait),
                 Stage::Closing => return done(bytes.len(), Next::Wait),
             };
+            if live && c.outbox.len() > self.settings.limits.output_bytes_hard_max {
+                // it asks and asks and reads no answer
+                self.close(now, key, Cause::QuotaExceeded);
+                continue;
+            }
             if work > self.settings.limits.turn_deliveries_max {
                 return done(consumed, Next::Yield);
             }
             let version = c.version;
             let rest = bytes.get(consumed..).unwrap_or_default();
-            if !live && let Some(first) = rest.first() && first >> 4 != PacketType::Connect as u8 {
+            if !live
+                && let Some(first) = rest.first()
+                && (first >> 4 != PacketType::Connect as u8 || *first == TLS_HANDSHAKE)
+            {
                 // [MQTT-3.1.0-1]; decided on the first byte, whatever length follows
-                self.close(now, key, Cause::Protocol("first packet is not CONNECT"));
+                let tls = *first == TLS_HANDSHAKE;
+                let what = if tls { UNEXPECTED_TLS } else { "first packet is not CONNECT" };
+                self.close(now, key, Cause::Protocol(what));
                 continue;
             }
             let frame = match decode_frame(rest, limit) {
@@ -222,6 +272,9 @@ impl Shard {
                 Ok(n) => work += 1 + n,
                 Err(cause) => self.close(now, key, cause),
             }
+            if core::mem::take(&mut self.clients.pressure) {
+                return done(consumed, Next::Pause);
+            }
         }
     }
 
@@ -232,15 +285,27 @@ impl Shard {
 
     /// Messages from another shard.
     pub fn handle_mail(&mut self, now: Time, batch: &Batch) {
-        for (target, message, shared) in batch.iter() {
+        for session in &batch.pressed {
+            let connection = self.clients.sessions.get(*session).and_then(|s| s.connection);
+            if let Some(c) = connection.and_then(|key| self.clients.connections.get_mut(key)) {
+                c.pressed = true;
+            }
+        }
+        for (publisher, target, message, shared) in batch.iter() {
+            self.clients.pressure = false;
             self.route_mail(now, target, message, shared);
+            if self.clients.pressure
+                && let Some(publisher) = publisher
+                && let Some(back) = self.mail.get_mut(usize::from(batch.from))
+            {
+                back.press(publisher);
+            }
         }
     }
 
     /// A message of the broker itself, as on `$SYS`.
-    pub fn handle_publish(&mut self, now: Time, topic: &str, payload: &[u8], retain: bool) {
-        let message =
-            MessageRef { topic, properties: &[], payload, qos: Qos::AtMostOnce, retain, expires: None };
+    pub fn handle_publish(&mut self, now: Time, topic: &str, payload: &[u8], qos: Qos, retain: bool) {
+        let message = MessageRef { topic, properties: &[], payload, qos, retain, expires: None };
         self.publish_own(now, &message.to_shared(), None);
     }
 
@@ -296,7 +361,7 @@ impl Shard {
         }
         if let Some(session) = stage_session
             && (room_again || drained)
-            && self.clients.sessions.get(session).is_some_and(|s| s.dropping || s.outgoing.queue_len() > 0)
+            && self.clients.sessions.get(session).is_some_and(|s| s.dropping || s.outgoing.is_waiting() || !s.replays.is_empty())
         {
             self.clients.pump(now, session, &mut self.variants);
         }
@@ -304,7 +369,9 @@ impl Shard {
 
     /// Everything for another shard that gathered since the last call.
     pub fn poll_mail(&mut self, to: u16) -> Option<&mut Batch> {
-        self.mail.get_mut(usize::from(to)).filter(|batch| !batch.is_empty())
+        let batch = self.mail.get_mut(usize::from(to)).filter(|batch| !batch.is_empty())?;
+        batch.from = self.id;
+        Some(batch)
     }
 
     /// The driver has closed or moved the stream.

@@ -1,6 +1,6 @@
 //! The way of a message: PUBLISH in, routing, PUBLISH out.
 
-use super::Shard;
+use super::{Action, Request, Shard};
 use super::clients::{Delivery, To};
 use super::mail::Target;
 use crate::access::{Access, Source};
@@ -14,7 +14,9 @@ use grovemq_codec::{Frame, PacketType, Publish, PublishProperties, Qos, ReasonCo
 use std::sync::Arc;
 
 /// Topics that only the broker itself writes to.
-const RESERVED: [&str; 2] = ["$SYS/", "$CONTROL/"];
+const RESERVED: [&str; 2] = ["$SYS/", CONTROL];
+/// Topics whose messages are requests to the broker itself and go to nobody else.
+const CONTROL: &str = "$CONTROL/";
 
 impl Shard {
     /// Returns how many receivers it reached, as a measure of work.
@@ -119,8 +121,10 @@ impl Shard {
         let slot = self.lookup(message.topic, hint);
         let refusal = self.refusal(now, key, session, slot, message, id);
         let v5 = self.clients.connections.get(key).is_some_and(super::super::connection::Connection::is_v5);
+        // a copy of a message taken over before is answered as such, whatever the rules are now
+        let known = |s: &Session| s.has_received(id);
         if p.qos == Qos::ExactlyOnce
-            && (refusal.is_none() || !v5)
+            && (refusal.is_none() || !v5 || self.clients.sessions.get(session).is_some_and(known))
             && let Some(s) = self.clients.sessions.get_mut(session)
             && s.on_arrival(id, Arrival::Publish) == ReceiverStep::AckAgain
         {
@@ -129,6 +133,10 @@ impl Shard {
         }
         let mut reached = 0;
         let reason = refusal.unwrap_or_else(|| {
+            if message.topic.starts_with(CONTROL) {
+                self.ask_driver(key, session, message);
+                return ReasonCode::Success;
+            }
             let shared = message.retain.then(|| message.to_shared());
             if let Some(message) = &shared {
                 let source = self.clients.sessions.get(session).and_then(Session::source);
@@ -179,7 +187,8 @@ impl Shard {
             return None;
         }
         let session = self.clients.sessions.get(session)?;
-        let reason = if RESERVED.iter().any(|r| m.topic.starts_with(r)) {
+        let request = self.settings.control && m.topic.starts_with(CONTROL);
+        let reason = if !request && RESERVED.iter().any(|r| m.topic.starts_with(r)) {
             Err("reserved for the broker".to_string())
         } else {
             session.access.as_ref().map_or(Ok(()), |a| a.check(session.who(), Access::Write, m.topic))
@@ -201,6 +210,18 @@ impl Shard {
         };
         self.clients.observer.on(now, event);
         Some(ReasonCode::NotAuthorized)
+    }
+
+    #[cold]
+    fn ask_driver(&mut self, key: Key, session: Key, m: &MessageRef<'_>) {
+        let Some(session) = self.clients.sessions.get(session) else { return };
+        let request = Request {
+            client_id: session.client_id.clone(),
+            username: session.username.clone(),
+            topic: m.topic.into(),
+            payload: m.payload.into(),
+        };
+        self.actions.push_back(Action::Control(key, request));
     }
 
     /// A will, if its author may publish it.
@@ -245,12 +266,12 @@ impl Shard {
             let shard = remote.trailing_zeros() as usize;
             remote &= remote - 1;
             if let Some(batch) = self.mail.get_mut(shard) {
-                batch.push(Target::Matching, message, &mut shared);
+                batch.push(publisher, Target::Matching, message, &mut shared);
                 reached += 1;
             }
         }
         if !entry.groups.is_empty() {
-            reached += self.route_groups(now, slot, message, &mut shared);
+            reached += self.route_groups(now, slot, message, publisher, &mut shared);
         }
         reached + self.route_local(now, slot, message, frame, publisher, shared)
     }
@@ -292,6 +313,7 @@ impl Shard {
         now: Time,
         slot: usize,
         message: &MessageRef<'_>,
+        publisher: Option<Key>,
         shared: &mut Option<Arc<Message>>,
     ) -> u32 {
         let mut chosen: Vec<Subscription> = Vec::new();
@@ -322,7 +344,7 @@ impl Shard {
             if s.session.shard == self.id {
                 self.deliver_to_member(now, Target::member(s), message, shared.as_ref());
             } else if let Some(batch) = self.mail.get_mut(usize::from(s.session.shard)) {
-                batch.push(Target::member(s), message, shared);
+                batch.push(publisher, Target::member(s), message, shared);
             }
         }
         u32::try_from(chosen.len()).unwrap_or(u32::MAX)

@@ -1,17 +1,18 @@
 //! SUBSCRIBE, UNSUBSCRIBE and the retained messages that answer a new subscription.
 
-use super::clients::{Delivery, To};
+use super::clients::{Clients, Delivery, To};
 use super::{Shard, suback_code};
-use crate::Time;
-use crate::access::Access;
+use crate::access::{Access, Who};
 use crate::observe::{Cause, Event};
 use crate::router::{Cursor, SessionRef, Subscription};
 use crate::session::Replay;
 use crate::slab::Key;
+use crate::{Message, Time};
 use grovemq_codec::{
     AckProperties, Packet, Qos, ReasonCode, ReasonCodes, RetainHandling, SubAck, Subscribe, SubscribeOptions,
     UnsubAck, Unsubscribe, topic,
 };
+use std::sync::Arc;
 
 /// Retained topics looked at for one session in one turn, and unsent bytes above which a session must wait.
 const REPLAY_TOPICS: usize = 512;
@@ -100,7 +101,7 @@ impl Shard {
             let node = self.router.unsubscribe(inner, group, session_ref);
             if let Some(node) = node {
                 session.forget(node, group);
-                session.replays.retain(|r| *r.filter != *inner);
+                session.replays.retain(|r| group.is_some() || *r.filter != *inner);
             }
             codes.push(if node.is_some() { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
             let event = Event::Unsubscribed { client_id: &session.client_id, filter };
@@ -129,62 +130,96 @@ impl Shard {
     }
 
     fn replay_session(&mut self, now: Time, session_key: Key) {
-        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
-        let Some(c) = session.connection.and_then(|key| self.clients.connections.get(key)) else {
-            session.replays.clear();
-            return;
-        };
-        let crowded = c.outbox.len() > REPLAY_OUTPUT_BYTES || session.outgoing.queue_len() > REPLAY_TOPICS / 4;
-        if !crowded && let Some(mut replay) = session.replays.pop() {
-            let mut found = Vec::new();
-            let queue_max = self.settings.limits.queue_messages_max as usize;
-            let budget = if replay.options.qos == Qos::AtMostOnce || queue_max == 0 {
-                REPLAY_TOPICS
-            } else {
-                // they must all fit into the queue
-                REPLAY_TOPICS.min(queue_max.saturating_sub(session.outgoing.queue_len()).max(1))
-            };
-            self.router.retained().collect(&replay.filter, &mut replay.cursor, budget, &mut found);
-            let access = session.access.clone();
-            let (id, user) = (session.client_id.clone(), session.username.clone());
-            if replay.cursor != Cursor::End {
-                // the same filter goes on before older ones begin
-                session.replays.push(Replay { filter: replay.filter.clone(), cursor: replay.cursor.clone(), ..replay });
-            }
-            let who = crate::access::Who { client_id: &id, username: user.as_deref() };
-            for message in found {
-                let readable =
-                    access.as_ref().is_none_or(|a| a.check(who, Access::Read, message.topic()).is_ok());
-                if !readable || message.is_expired(now) {
-                    continue;
-                }
-                let ids = [replay.id];
-                let to = To {
-                    session: session_key,
-                    qos: replay.options.qos,
-                    retain: true, // [MQTT-3.3.1-8]
-                    ids: if replay.id == 0 { &[] } else { &ids },
-                };
-                let mut delivery = Delivery {
-                    message: message.view(),
-                    frame: None,
-                    shared: Some(message.clone()),
-                    several: false,
-                    variants: &mut self.variants,
-                };
-                self.clients.deliver(now, to, &mut delivery);
-            }
+        if self.clients.is_crowded(session_key) {
+            return; // until `resume_replay`
         }
-        self.keep_replaying(session_key);
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        if session.connection.is_none() {
+            session.replays.clear();
+        }
+        let Some(mut replay) = session.replays.pop() else { return };
+        let mut found = Vec::new();
+        self.router.retained().collect(&replay.filter, &mut replay.cursor, REPLAY_TOPICS, &mut found);
+        let access = session.access.clone();
+        let (id, user) = (session.client_id.clone(), session.username.clone());
+        let who = Who { client_id: &id, username: user.as_deref() };
+        let mut last: Option<Arc<Message>> = None;
+        for message in found {
+            if let Some(last) = last.filter(|_| self.clients.is_crowded(session_key)) {
+                replay.cursor = Cursor::After(last.topic().into());
+                break;
+            }
+            let readable = access.as_ref().is_none_or(|a| a.check(who, Access::Read, message.topic()).is_ok());
+            if readable && !message.is_expired(now) {
+                self.send_retained(now, session_key, &replay, &message);
+            }
+            last = Some(message);
+        }
+        if replay.cursor != Cursor::End
+            && let Some(session) = self.clients.sessions.get_mut(session_key)
+        {
+            // the same filter goes on before older ones begin
+            session.replays.push(replay);
+        }
+        if !self.clients.is_crowded(session_key) {
+            self.clients.keep_replaying(session_key);
+        }
+    }
+
+    fn send_retained(&mut self, now: Time, session: Key, replay: &Replay, message: &Arc<Message>) {
+        let ids = [replay.id];
+        let to = To {
+            session,
+            qos: replay.options.qos,
+            retain: true, // [MQTT-3.3.1-8]
+            ids: if replay.id == 0 { &[] } else { &ids },
+        };
+        let mut delivery = Delivery {
+            message: message.view(),
+            frame: None,
+            shared: Some(message.clone()),
+            several: false,
+            variants: &mut self.variants,
+        };
+        self.clients.deliver(now, to, &mut delivery);
+    }
+}
+
+impl Clients {
+    /// Lets retained messages go on that had to wait, once half of what waits before them is gone.
+    pub(super) fn resume_replay(&mut self, session_key: Key) {
+        let half = self.replay_queue_max() / 2;
+        if self.sessions.get(session_key).is_some_and(|s| s.outgoing.queue_len() <= half) {
+            self.keep_replaying(session_key);
+        }
     }
 
     fn keep_replaying(&mut self, session_key: Key) {
-        if let Some(session) = self.clients.sessions.get_mut(session_key)
+        if let Some(session) = self.sessions.get_mut(session_key)
             && !session.replays.is_empty()
             && !session.replaying
         {
             session.replaying = true;
-            self.clients.replaying.push(session_key);
+            self.replaying.push(session_key);
+        }
+    }
+
+    /// Too much waits for a client to add retained messages to it: some would be dropped.
+    fn is_crowded(&self, session_key: Key) -> bool {
+        let Some(session) = self.sessions.get(session_key) else { return false };
+        let out = &session.outgoing;
+        let bytes_max = self.limits.queue_bytes_max / 2;
+        let connection = session.connection.and_then(|key| self.connections.get(key));
+        connection.is_some_and(|c| c.outbox.len() > REPLAY_OUTPUT_BYTES.min(self.limits.output_bytes_max))
+            || out.queue_len() >= self.replay_queue_max()
+            || (bytes_max > 0 && out.queue_bytes() as u64 >= bytes_max)
+    }
+
+    /// Queued messages above which retained ones wait.
+    fn replay_queue_max(&self) -> usize {
+        match self.limits.queue_messages_max as usize {
+            0 => REPLAY_TOPICS / 4,
+            max => (max / 2).clamp(1, REPLAY_TOPICS / 4),
         }
     }
 }

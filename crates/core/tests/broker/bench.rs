@@ -118,7 +118,7 @@ impl Bench {
     }
 
     pub(crate) fn open(&mut self, name: &str, listener: u16) {
-        let peer = Peer { address: None, listener };
+        let peer = Peer { address: None, listener, secured: None };
         let key = self.shards[0].handle_open(self.now, peer);
         let stream = Stream {
             shard: 0,
@@ -265,7 +265,7 @@ impl Bench {
         for stream in self.streams.values_mut().filter(|s| s.open && s.shard == id && !s.input.is_empty()) {
             let progress = self.shards[id].handle_input(self.now, stream.key, &stream.input);
             stream.input.drain(..progress.consumed);
-            moved |= progress.consumed > 0 || progress.next == Next::Yield;
+            moved |= progress.consumed > 0 || matches!(progress.next, Next::Yield | Next::Pause);
         }
         if self.shards[id].has_work() {
             self.shards[id].handle_timeout(self.now);
@@ -289,22 +289,23 @@ impl Bench {
     }
 
     fn act(&mut self, id: usize, action: Action) {
-        let (Action::Close(key) | Action::Move(key, _) | Action::Authenticate(key, _)) = action;
-        if let Action::Close(key) = action {
-            self.flush(id, key);
-        }
-        let stream = self.streams.values_mut().find(|s| s.open && s.shard == id && s.key == key).unwrap();
+        let of = |key: Key| move |s: &&mut Stream| s.open && s.shard == id && s.key == key;
         match action {
-            Action::Close(_) => {
-                stream.open = false;
+            Action::Close(key) => {
+                self.flush(id, key);
+                self.streams.values_mut().find(of(key)).unwrap().open = false;
                 self.shards[id].release(key);
             }
-            Action::Move(_, to) => {
+            Action::Move(key, to) => {
+                let stream = self.streams.values_mut().find(of(key)).unwrap();
                 self.shards[id].release(key);
                 stream.shard = usize::from(to);
                 stream.key = self.shards[stream.shard].handle_open(self.now, stream.peer);
             }
-            Action::Authenticate(_, login) => stream.login = Some(login),
+            Action::Authenticate(key, login) => {
+                self.streams.values_mut().find(of(key)).unwrap().login = Some(login);
+            }
+            other => panic!("not asked for: {other:?}"),
         }
     }
 
