@@ -31,6 +31,8 @@ const HELP: &str = "\
 const LOOK: Duration = Duration::from_millis(40);
 /// One turn of the knob: of 1023.
 const TURN: u16 = 32;
+/// How long the broker has to hear the thing's good-bye and to pass it on, before it ends too.
+const FAREWELL: Duration = Duration::from_millis(250);
 const KNOB_MAX: u16 = 1023;
 
 #[derive(Debug, PartialEq)]
@@ -141,7 +143,7 @@ impl Options {
         text.push_str("          without an installed grovemq: cargo run --release -- sub …\n\n");
         match (self.thing, terminal) {
             (true, true) => {
-                text.push_str("  keys    b  press or release the button    + -  turn the knob    q  end\n\n")
+                text.push_str("  keys    b  press or release the button    + -  turn the knob    q  end\n\n");
             }
             (true, false) => text.push_str("  words   press, release, knob 0…1023, quit\n\n"),
             (false, true) => text.push_str("  keys    q  end\n\n"),
@@ -173,19 +175,14 @@ async fn live(
         drop(stopped.await);
     };
     let thing = async {
-        match config {
-            Some(config) => {
-                let log = if verbose {
-                    ThingLog::new(true, |line| complain(&format!("thing: {line}")))
-                } else {
-                    ThingLog::new(false, |_| {})
-                };
-                grovemq_thing::run(config, BoardChoice::Simulated(board), log, shutdown).await
-            }
-            None => {
-                shutdown.await;
-                Ok(())
-            }
+        if let Some(config) = config {
+            let end =
+                grovemq_thing::run(config, BoardChoice::Simulated(board), thing_log(verbose), shutdown).await;
+            tokio::time::sleep(FAREWELL).await;
+            end
+        } else {
+            shutdown.await;
+            Ok(())
         }
     };
     tokio::pin!(thing);
@@ -220,6 +217,15 @@ async fn live(
             crate::print("\n");
         }
         panel.show();
+    }
+}
+
+/// The thing's lines stand between those of the broker. Without `-v` the lamps say enough.
+fn thing_log(verbose: bool) -> ThingLog {
+    if verbose {
+        ThingLog::new(true, |line| complain(&format!("thing: {line}")))
+    } else {
+        ThingLog::new(false, |_| {})
     }
 }
 

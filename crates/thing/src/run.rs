@@ -126,12 +126,13 @@ impl Life {
             client.close();
             return Ok(());
         }
+        drop(client.send(availability::message(&plan.availability, availability::OFFLINE)).await);
+        // The answer to this tells that the broker has dealt with the message as well.
         let filters: Vec<_> =
             plan.subscriptions().into_iter().map(|subscription| subscription.filter).collect();
         if !filters.is_empty() {
             drop(timeout(GOODBYE, client.unsubscribe(&filters)).await);
         }
-        drop(client.send(availability::message(&plan.availability, availability::OFFLINE)).await);
         match client.disconnect(Disconnect::default()).await {
             Ok(()) => log.say("disconnected"),
             Err(error) => log.say(format_args!("no clean good-bye: {error}")),

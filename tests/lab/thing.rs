@@ -1,0 +1,230 @@
+//! `grovemq thing` as a process, against our broker.
+
+use std::process::Command;
+use std::time::Duration;
+
+use grovemq_tests::{Broker, Kind, Program, SOON, free_port, peers, scratch};
+
+use crate::bench::{Ear, eventually};
+
+const ADDRESS: &str = "127.0.0.2";
+
+fn command(port: u16, options: &[&str]) -> Command {
+    let mut command = peers::ours("thing");
+    command.args(["-p", &port.to_string(), "--board", "simulated", "-v"]).args(options);
+    command
+}
+
+fn publish(port: u16, topic: &str, payload: &str) {
+    let mut publish = peers::ours("mosquitto_pub");
+    publish.args(["-p", &port.to_string(), "-t", topic, "-m", payload]);
+    Program::run(&mut publish, b"", SOON).success();
+}
+
+/// A thing of this file's text, which is run without further options.
+#[track_caller]
+fn of_file(text: &str) -> (Program, tempfile::TempDir) {
+    let dir = scratch();
+    let file = dir.path().join("thing.toml");
+    std::fs::write(&file, text).unwrap();
+    (Program::start(peers::ours("thing").arg("-c").arg(&file)), dir)
+}
+
+#[track_caller]
+fn count(program: &Program, part: &str) -> usize {
+    program.stderr_lines().iter().filter(|line| line.contains(part)).count()
+}
+
+#[test]
+fn without_a_file_it_is_the_thing_of_the_lab() {
+    let broker = Broker::ours();
+    let port = broker.port();
+    let thing = Program::start(&mut command(port, &[]));
+    let topic = |name: &str, word: &str| {
+        let line = thing.wait_for_stderr(&format!("{name} {word} "), SOON);
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    let (button, knob) = (topic("button0", "publishes to"), topic("potentiometer0", "publishes to"));
+    assert!(button.ends_with("/sensors/button0") && knob.ends_with("/sensors/potentiometer0"));
+    assert!(topic("clock0", "publishes to").ends_with("/stuff/clock0"));
+    assert_eq!((topic("led0", "follows"), topic("led1", "follows")), (button.clone(), knob.clone()));
+    broker.wait_for_log("as thing-");
+    thing.wait_for_stderr("led1: 0 of 255", SOON);
+    publish(port, &button, "True");
+    thing.wait_for_stderr("led0: on", SOON);
+    publish(port, &knob, "1023");
+    thing.wait_for_stderr("led1: 255 of 255", SOON);
+    publish(port, &button, "Hello, World!");
+    let ignored = thing.wait_for_stderr("ignores", SOON);
+    assert!(ignored.starts_with("led0: ignores \"Hello, World!\""), "{ignored}");
+    assert!(ignored.ends_with("not `True` or `False`"), "{ignored}");
+
+    thing.interrupt();
+    let end = thing.finish(SOON).success();
+    assert!(end.stderr.ends_with("ending: actuators off\ndisconnected\n"), "{}", end.stderr);
+    assert_eq!(end.stdout, b"");
+    broker.wait_for_log("Received DISCONNECT from thing-");
+    let log = broker.program().stderr_lines();
+    let at = |text: &str| log.iter().position(|line| line.contains(text));
+    assert!(at("Received UNSUBSCRIBE from thing-").unwrap() < at("Received DISCONNECT from thing-").unwrap());
+    let availability =
+        Ear::of(peers::ours("mosquitto_sub"), port, &["-t", "+/availability", "-F", "%p %r", "-C", "1"]);
+    assert_eq!(availability.finish().success().text(), "offline 1\n");
+}
+
+#[test]
+fn the_file_says_what_it_is() {
+    let broker = Broker::ours();
+    let port = broker.port();
+    let ear = Ear::of(peers::ours("mosquitto_sub"), port, &["-t", "lab/#", "-F", "%t %p %q", "-q", "1"]);
+    let (thing, _dir) = of_file(&format!(
+        "[broker]\nport = {port}\nclient_id = 'desk-7'\nkeep_alive_s = 7\nprotocol = '3.1.1'\n\
+         [thing]\naddress = '{ADDRESS}'\nboard = 'simulated'\navailability = 'lab/{{ip}}'\n\
+         [[sensor]]\nkind = 'button'\nname = 'bell'\npin = 'D7'\ntopic = 'lab/{{name}}'\nqos = 1\n\
+         [[actuator]]\nkind = 'led'\nname = 'light'\npin = 'D2'\nsubscribe = ['lab/+/on', 'lab/all']\n"
+    ));
+    ear.hears("lab/bell False 1");
+    ear.hears(&format!("lab/{ADDRESS} online 0"));
+    let client = broker.wait_for_log("as desk-7");
+    assert!(client.contains("(p4, c1, k7)"), "{client}");
+    publish(port, "lab/kitchen/on", "whatever");
+    thing.wait_for_stderr("light: ignores \"whatever\" from \"lab/kitchen/on\"", SOON);
+    thing.kill();
+    // the will
+    ear.hears(&format!("lab/{ADDRESS} offline 0"));
+}
+
+#[test]
+fn mistakes_end_it_at_once_and_name_the_place() {
+    let sensor = "[[sensor]]\nkind = 'button'\nname = 'b'\npin = 'D9'\n";
+    let meaning = "[[sensor]]\nkind = 'clock'\nname = 'c'\ninterval_ms = 1\n\n\
+                   [[actuator]]\nkind = 'dimmed_led'\nname = 'l'\npin = 'D4'\n";
+    for (text, places) in [
+        ("[thing]\nbord = 'auto'\n", &["2:1: unknown field `bord`"][..]),
+        (sensor, &["4:7: "]),
+        (meaning, &["4:15: ", "9:7: "]),
+    ] {
+        let (thing, dir) = of_file(text);
+        let end = thing.finish(SOON);
+        let file = dir.path().join("thing.toml");
+        assert_eq!(end.code, 1);
+        for place in places {
+            assert!(end.stderr.contains(&format!("{}:{place}", file.display())), "{place} in {}", end.stderr);
+        }
+    }
+    for (arguments, message) in [
+        (&["-c", "/nonexistent.toml"][..], "Error: /nonexistent.toml: No such file or directory"),
+        (&["/nonexistent.toml"], "Error: Unknown argument '/nonexistent.toml'. A file goes behind -c."),
+        (&["--board", "/dev/nonexistent-i2c"], "Error: /dev/nonexistent-i2c cannot be opened: "),
+        (&["-p", "0"], "Error: Invalid port given: 0"),
+    ] {
+        let end = Program::run(peers::ours("thing").args(arguments), b"", SOON);
+        assert_eq!(end.code, 1, "{arguments:?}");
+        assert!(end.stderr.contains(message), "{arguments:?}: {}", end.stderr);
+    }
+}
+
+#[test]
+fn without_a_board_it_takes_a_simulated_one_and_says_so() {
+    let (thing, _dir) = of_file(&format!("[broker]\nport = {}\n", free_port()));
+    let line = thing.wait_for_stderr("using ", SOON);
+    if std::path::Path::new("/dev/i2c-1").exists() {
+        assert_eq!(line, "using the GrovePi board on /dev/i2c-1");
+    } else {
+        assert_eq!(line, "no /dev/i2c-1: using a simulated GrovePi board");
+    }
+}
+
+#[test]
+fn a_broker_that_comes_later_is_found() {
+    let port = free_port();
+    let thing = Program::start(&mut command(port, &[]));
+    thing.wait_for_stderr("trying again", SOON);
+    // time for a second and a third attempt
+    eventually(|| count(&thing, "next attempt") >= 3, || thing.transcript());
+    assert_eq!(count(&thing, "trying again"), 1, "{}", thing.transcript());
+    let line = format!("127.0.0.1:{port}: no connection: Connection refused");
+    assert!(count(&thing, &line) == 1, "{}", thing.transcript());
+    let broker = Program::start(peers::ours("broker").args(["-p", &port.to_string()]));
+    thing.wait_for_stderr("connected to", SOON);
+    thing.wait_for_stderr("led0: off", SOON);
+    thing.interrupt();
+    thing.finish(SOON).success();
+    drop(broker);
+}
+
+#[test]
+fn a_broker_that_goes_and_comes_is_told_the_present_state() {
+    let broker = Broker::ours();
+    let thing = Program::start(&mut command(broker.port(), &[]));
+    broker.wait_for_log("/sensors/button0', ... (5 bytes))");
+    let broker = broker.restart(Kind::Ours);
+    for message in ["/sensors/button0', ... (5 bytes))", "/sensors/potentiometer0', ... (1 bytes))"] {
+        broker.wait_for_log(message);
+    }
+    let online = Ear::of(peers::ours("mosquitto_sub"), broker.port(), &["-t", "+/availability", "-F", "%p"]);
+    online.hears("online");
+    eventually(|| count(&thing, "subscribed to") >= 2, || thing.transcript());
+    let mut troubles: Vec<String> =
+        thing.stderr_lines().into_iter().filter(|line| line.contains("trying again")).collect();
+    assert!(!troubles.is_empty(), "{}", thing.transcript());
+    troubles.sort();
+    assert!(troubles.windows(2).all(|two| two[0] != two[1]), "told twice: {troubles:?}");
+    thing.interrupt();
+    thing.finish(SOON).success();
+}
+
+#[test]
+fn it_ends_while_the_broker_is_away() {
+    let thing = Program::start(&mut command(free_port(), &[]));
+    thing.wait_for_stderr("trying again", SOON);
+    thing.interrupt();
+    let end = thing.finish(Duration::from_secs(5)).success();
+    assert!(end.stderr.ends_with("ending: actuators off\n"), "{}", end.stderr);
+}
+
+#[test]
+fn a_refusal_says_what_to_do() {
+    let passwords = std::fs::read_to_string(peers::repository().join("examples/lab/passwords")).unwrap();
+    let broker = Broker::start_with_files(
+        Kind::Ours,
+        "allow_anonymous false\npassword_file {dir}/passwords\n",
+        &[("passwords", &passwords)],
+    );
+    let port = broker.port();
+    for (credentials, reason) in [
+        ("", "Not authorized, without username and password"),
+        ("username = 'user1'\npassword = 'wrong'", "Not authorized, for username \"user1\" and its password"),
+        (
+            "username = 'user117'\npassword = 'iotlab'",
+            "Not authorized, for username \"user117\" and its password",
+        ),
+    ] {
+        let (thing, _dir) = of_file(&format!("[broker]\nport = {port}\n{credentials}\n"));
+        let line = thing.wait_for_stderr("trying again", SOON);
+        let expected = format!(
+            "127.0.0.1:{port}: the server refused Connect: {reason}; \
+             they stand below [broker] in the thing's file; trying again"
+        );
+        assert_eq!(line, expected);
+        assert!(!thing.transcript().contains("iotlab") && !thing.transcript().contains("wrong"));
+    }
+    let (thing, _dir) =
+        of_file(&format!("[broker]\nport = {port}\nusername = 'user1'\npassword = 'iotlab'\n"));
+    thing.wait_for_stderr("connected to", SOON);
+}
+
+#[test]
+fn another_client_of_the_same_name_is_told_from_a_broken_connection() {
+    let broker = Broker::ours();
+    let text = format!("[broker]\nport = {}\nclient_id = 'twin'\n", broker.port());
+    let (first, _dir) = of_file(&text);
+    first.wait_for_stderr("connected to", SOON);
+    let (_second, _other_dir) = of_file(&text);
+    let line = first.wait_for_stderr("taken over", SOON);
+    assert_eq!(
+        line,
+        "another client has connected as twin and taken over; \
+         every thing needs its own client_id, below [broker] in its file"
+    );
+}
