@@ -22,7 +22,7 @@
 //! | `a ends`, `a drops` | `a` sends no more but reads on; its connection is closed |
 //! | `wait 100` | so many milliseconds |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -62,14 +62,14 @@ fn rows(text: &str) -> Vec<Row> {
                 list.split_whitespace().collect()
             };
         } else if let Some(line) = line.strip_prefix("with ") {
-            rows.last_mut().expect("a row begins with `==`").with += &format!("{line}\n");
+            rows.last_mut().expect("a row begins with `==`").with.extend([line, "\n"]);
         } else if !line.is_empty() && !line.starts_with('#') {
             let row = rows.last_mut().expect("a row begins with `==`");
             row.steps.push((at + 1, line.to_string()));
         }
     }
     finish(&mut rows, &values);
-    let names: BTreeMap<&str, ()> = rows.iter().map(|row| (row.name.as_str(), ())).collect();
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names.len(), rows.len(), "two rows have one name");
     rows
 }
@@ -97,13 +97,12 @@ fn hold(file: &str) {
         // that broker's configuration is not ours to set
         rows.retain(|row| row.with.is_empty());
     }
-    let (broker, target) = match std::env::var("GROVEMQ_DIALOGUE_TARGET") {
-        Ok(target) => (None, target.to_socket_addrs().unwrap().next().unwrap()),
-        Err(_) => {
-            let broker = Broker::ours();
-            let target = local(broker.port());
-            (Some(broker), target)
-        }
+    let (broker, target) = if let Ok(target) = std::env::var("GROVEMQ_DIALOGUE_TARGET") {
+        (None, target.to_socket_addrs().unwrap().next().unwrap())
+    } else {
+        let broker = Broker::ours();
+        let target = local(broker.port());
+        (Some(broker), target)
     };
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());

@@ -5,5 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod dialogue;
+mod fairness;
+mod faults;
 mod notation;
 mod peer;
+mod security;
+mod shards;
+mod startup;

@@ -70,6 +70,12 @@ impl Peer {
         self.wire.try_send_bytes(&bytes(text));
     }
 
+    /// Sends to a broker that may close in between; false if it did.
+    pub(crate) fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.wire.try_send_bytes(bytes)
+    }
+
+    #[track_caller]
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.wire.send_bytes(bytes);
     }

@@ -43,25 +43,27 @@ impl Broker {
         Broker::start_with_files(kind, configuration, &[])
     }
 
+    /// The same without the log's debug lines, for tests with very many messages.
+    #[track_caller]
+    pub fn start_quietly(kind: Kind, configuration: &str) -> Self {
+        let (port, dir) = prepare(configuration, &[]);
+        Broker::run(kind, port, dir, false)
+    }
+
     /// The same, with files (name, content) put into the broker's folder first.
     #[track_caller]
     pub fn start_with_files(kind: Kind, configuration: &str, files: &[(&str, &str)]) -> Self {
-        let dir = scratch();
-        let port = free_port();
-        for (name, content) in files {
-            std::fs::write(dir.path().join(name), content).unwrap();
-        }
-        let lines =
-            configuration.replace("{dir}", dir.path().to_str().unwrap()).replace("{port}", &port.to_string());
-        let file = dir.path().join("mosquitto.conf");
-        std::fs::write(&file, format!("listener {port} 127.0.0.1\n{lines}")).unwrap();
-        Broker::run(kind, port, dir, &file)
+        let (port, dir) = prepare(configuration, files);
+        Broker::run(kind, port, dir, true)
     }
 
     #[track_caller]
-    fn run(kind: Kind, port: u16, dir: tempfile::TempDir, file: &Path) -> Self {
+    fn run(kind: Kind, port: u16, dir: tempfile::TempDir, verbose: bool) -> Self {
         let mut command = command(kind);
-        command.arg("-c").arg(file).arg("-v").current_dir(dir.path());
+        command.arg("-c").arg(dir.path().join(FILE)).current_dir(dir.path());
+        if verbose {
+            command.arg("-v");
+        }
         let program = Program::start(&mut command);
         assert!(
             port::listens_within(port, SOON),
@@ -77,8 +79,7 @@ impl Broker {
         let Broker { program, port, dir } = self;
         program.terminate();
         program.finish(SOON).success();
-        let file = dir.path().join("mosquitto.conf");
-        Broker::run(kind, port, dir, &file)
+        Broker::run(kind, port, dir, true)
     }
 
     /// The port it listens on.
@@ -101,6 +102,22 @@ impl Broker {
     pub fn wait_for_log(&self, text: &str) -> String {
         self.program.wait_for_stderr(text, SOON)
     }
+}
+
+/// The configuration in the broker's folder.
+const FILE: &str = "mosquitto.conf";
+
+/// A folder with these files and this configuration, and the port in it.
+fn prepare(configuration: &str, files: &[(&str, &str)]) -> (u16, tempfile::TempDir) {
+    let dir = scratch();
+    let port = free_port();
+    for (name, content) in files {
+        std::fs::write(dir.path().join(name), content).unwrap();
+    }
+    let lines =
+        configuration.replace("{dir}", dir.path().to_str().unwrap()).replace("{port}", &port.to_string());
+    std::fs::write(dir.path().join(FILE), format!("listener {port} 127.0.0.1\n{lines}")).unwrap();
+    (port, dir)
 }
 
 /// The bare command of a broker, without arguments.
