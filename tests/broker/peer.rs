@@ -84,7 +84,7 @@ impl Peer {
     #[track_caller]
     pub(crate) fn expect(&mut self, text: &str) {
         for expected in expected(text) {
-            match self.wire.try_packet() {
+            match self.try_packet() {
                 Some(packet) if expected.matches(&packet) => {}
                 Some(packet) => panic!("awaited {text}\n    came {}", show(&packet)),
                 None => panic!("awaited {text}\n    came nothing"),
@@ -109,6 +109,11 @@ impl Peer {
     #[track_caller]
     pub(crate) fn packet(&mut self) -> Vec<u8> {
         self.wire.packet()
+    }
+
+    /// The next packet, or `None` if the connection ends first.
+    pub(crate) fn try_packet(&mut self) -> Option<Vec<u8>> {
+        self.wire.try_packet()
     }
 
     /// Nothing comes for a moment.
