@@ -1,18 +1,22 @@
-//! One thread that accepts connections for all shards.
+//! Accepts connections for all shards, as a part of the first shard's loop: a thread of its own would cost each
+//! connection two more changes of thread.
 
-use crate::event_loop::WAKE;
-use crate::inbox::{Arrival, Inbox, Letter, Permit};
+use crate::inbox::{Arrival, Permit};
 use crate::limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN};
 use crate::lobby::{LobbyDoor, Newcomer};
 use crate::log::Log;
 use crate::observer::address;
 use crate::tls::{Entries, Rules};
+use grovemq_core::Time;
 use grovemq_core::observe::Peer;
 use grovemq_net::Listener;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Interest, Registry, Token};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
+
+/// The token of the first door; those of the others count down from it.
+const FIRST: usize = usize::MAX - 1;
 
 /// A socket and the configured listener it belongs to.
 #[derive(Debug)]
@@ -26,64 +30,105 @@ pub(crate) struct Door {
     pub(crate) rules: Option<Arc<Rules>>,
 }
 
+#[derive(Debug)]
 pub(crate) struct Acceptor {
-    pub(crate) poll: Poll,
-    pub(crate) doors: Vec<Door>,
-    pub(crate) inboxes: Vec<Arc<Inbox>>,
-    pub(crate) entries: Arc<Entries>,
+    doors: Vec<Door>,
+    /// Doors that may have more to accept.
+    busy: Vec<bool>,
+    entries: Arc<Entries>,
     /// Empty if no listener needs one.
-    pub(crate) lobbies: Vec<LobbyDoor>,
-    pub(crate) total: Arc<AtomicUsize>,
-    pub(crate) total_max: Option<usize>,
-    pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) log: Log,
+    lobbies: Vec<LobbyDoor>,
+    next_lobby: usize,
+    total: Arc<AtomicUsize>,
+    total_max: Option<usize>,
+    /// The system had no descriptor: nothing is accepted until then.
+    retry: Option<Time>,
+    complained: bool,
+    log: Log,
 }
 
 impl Acceptor {
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        for (i, door) in self.doors.iter_mut().enumerate() {
-            self.poll.registry().register(&mut door.listener, Token(i), Interest::READABLE)?;
+    pub(crate) fn new(
+        doors: Vec<Door>,
+        entries: Arc<Entries>,
+        lobbies: Vec<LobbyDoor>,
+        total_max: Option<usize>,
+        log: Log,
+    ) -> Self {
+        Self {
+            busy: vec![false; doors.len()],
+            doors,
+            entries,
+            lobbies,
+            next_lobby: 0,
+            total: Arc::default(),
+            total_max,
+            retry: None,
+            complained: false,
+            log,
         }
-        let mut events = Events::with_capacity(64);
-        let mut open: Vec<bool> = vec![false; self.doors.len()];
-        let mut next = 0;
-        let mut complained = false;
-        while !self.stop.load(Ordering::Acquire) {
-            let busy = open.contains(&true);
-            let timeout = if busy { Some(core::time::Duration::ZERO) } else { None };
-            match self.poll.poll(&mut events, timeout) {
-                Err(e) if e.kind() != ErrorKind::Interrupted => return Err(e),
-                _ => {}
-            }
-            for event in &events {
-                if event.token() != WAKE
-                    && let Some(open) = open.get_mut(event.token().0)
-                {
-                    *open = true;
-                }
-            }
-            for (door, open) in self.doors.iter().zip(&mut open).filter(|(_, open)| **open) {
-                match self.accept_some(door, &mut next) {
-                    Ok(more) => {
-                        *open = more;
-                        complained = false;
-                    }
-                    Err(e) => {
-                        // out of descriptors or memory: the connections we have go on, new ones wait a little
-                        if !complained {
-                            self.log.error(format!("Error: Unable to accept connections: {e}. Trying again."));
-                            complained = true;
-                        }
-                        std::thread::sleep(ACCEPT_PAUSE);
-                    }
-                }
-            }
+    }
+
+    pub(crate) fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        for (i, door) in self.doors.iter_mut().enumerate() {
+            registry.register(&mut door.listener, Token(FIRST - i), Interest::READABLE)?;
         }
         Ok(())
     }
 
+    /// Notes an event; `false` when it is not for a door.
+    pub(crate) fn on_event(&mut self, token: Token) -> bool {
+        match self.busy.get_mut(FIRST.wrapping_sub(token.0)) {
+            Some(busy) => {
+                *busy = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether there is something to accept now.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.retry.is_none() && self.busy.contains(&true)
+    }
+
+    /// When to try again.
+    pub(crate) fn retry(&self) -> Option<Time> {
+        self.retry
+    }
+
+    /// Accepts a bounded number of connections. Those that need no making ready go to `arrivals`.
+    pub(crate) fn accept(&mut self, now: Time, arrivals: &mut Vec<Arrival>) {
+        if self.retry.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry = None;
+        for i in 0..self.doors.len() {
+            if self.busy.get(i) != Some(&true) {
+                continue;
+            }
+            let result = self.accept_some(i, arrivals);
+            let Some(busy) = self.busy.get_mut(i) else { continue };
+            match result {
+                Ok(more) => {
+                    *busy = more;
+                    self.complained = false;
+                }
+                Err(e) => {
+                    // out of descriptors or memory: the connections we have go on, new ones wait a little
+                    if !self.complained {
+                        self.log.error(format!("Error: Unable to accept connections: {e}. Trying again."));
+                        self.complained = true;
+                    }
+                    self.retry = Some(now + ACCEPT_PAUSE);
+                }
+            }
+        }
+    }
+
     /// `true` when there may be more to accept.
-    fn accept_some(&self, door: &Door, next: &mut usize) -> io::Result<bool> {
+    fn accept_some(&mut self, door: usize, arrivals: &mut Vec<Arrival>) -> io::Result<bool> {
+        let Some(door) = self.doors.get(door) else { return Ok(false) };
         for _ in 0..ACCEPTS_PER_TURN {
             match door.listener.accept() {
                 Ok((stream, address)) => {
@@ -93,14 +138,14 @@ impl Acceptor {
                         self.deny(peer);
                         continue;
                     };
-                    *next = next.wrapping_add(1);
                     if let Some(rules) = &door.rules {
+                        self.next_lobby = self.next_lobby.wrapping_add(1);
                         let (entry, rules) = (self.entries.get(door.index), rules.clone());
-                        if let Some(lobby) = self.lobbies.get(*next % self.lobbies.len().max(1)) {
+                        if let Some(lobby) = self.lobbies.get(self.next_lobby % self.lobbies.len().max(1)) {
                             lobby.enter(Newcomer { stream, entry, rules, peer, permit });
                         }
-                    } else if let Some(inbox) = self.inboxes.get(*next % self.inboxes.len().max(1)) {
-                        inbox.post(Letter::Accepted(Arrival { stream, peer, identity: None, permit }));
+                    } else {
+                        arrivals.push(Arrival { stream, peer, identity: None, permit });
                     }
                 }
                 Err(e) => match e.kind() {

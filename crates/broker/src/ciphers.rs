@@ -8,9 +8,45 @@ use grovemq_net::rustls::crypto::{CryptoProvider, ring};
 
 /// Classes that hold no suite of ours, so that taking them out, or in, changes nothing.
 const ABSENT: &[&str] = &[
-    "aNULL", "eNULL", "NULL", "COMPLEMENTOFDEFAULT", "EXP", "EXPORT", "LOW", "MEDIUM", "MD5", "RC4", "DES", "3DES",
-    "RC2", "IDEA", "SEED", "CAMELLIA", "ARIA", "PSK", "SRP", "DSS", "aDSS", "DH", "DHE", "EDH", "ADH", "AECDH", "kRSA",
-    "kDHE", "kEDH", "kPSK", "SHA", "SHA1", "SSLv2", "SSLv3", "TLSv1", "CBC", "AESCCM", "AESCCM8", "GOST",
+    "aNULL",
+    "eNULL",
+    "NULL",
+    "COMPLEMENTOFDEFAULT",
+    "EXP",
+    "EXPORT",
+    "LOW",
+    "MEDIUM",
+    "MD5",
+    "RC4",
+    "DES",
+    "3DES",
+    "RC2",
+    "IDEA",
+    "SEED",
+    "CAMELLIA",
+    "ARIA",
+    "PSK",
+    "SRP",
+    "DSS",
+    "aDSS",
+    "DH",
+    "DHE",
+    "EDH",
+    "ADH",
+    "AECDH",
+    "kRSA",
+    "kDHE",
+    "kEDH",
+    "kPSK",
+    "SHA",
+    "SHA1",
+    "SSLv2",
+    "SSLv3",
+    "TLSv1",
+    "CBC",
+    "AESCCM",
+    "AESCCM8",
+    "GOST",
 ];
 
 /// The cryptography of a listener: that of `ring`, with the suites the configuration leaves.
@@ -51,7 +87,10 @@ fn select(
     let mut banned: Vec<SupportedCipherSuite> = Vec::new();
     let bad = |why: &str| {
         let all: Vec<_> = known.iter().map(|s| name(*s)).collect();
-        format!("Unable to set TLS ciphers. Check cipher list \"{list}\" of '{option}': {why}. There are {}.", all.join(":"))
+        format!(
+            "Unable to set TLS ciphers. Check cipher list \"{list}\" of '{option}': {why}. There are {}.",
+            all.join(":")
+        )
     };
     for word in list.split([':', ',', ' ']).filter(|w| !w.is_empty()) {
         if word.starts_with('@') {

@@ -85,14 +85,23 @@ pub(crate) fn answer(request: &Request, listeners: &[Listed], log: &Log) -> Vec<
 const UNKNOWN: &str = "Unknown command";
 
 /// One response to each command, up to the first that is none.
-fn obey<'a>(request: &Request, commands: &'a [Value], listeners: &'a [Listed], log: &Log) -> Vec<Response<'a>> {
+fn obey<'a>(
+    request: &Request,
+    commands: &'a [Value],
+    listeners: &'a [Listed],
+    log: &Log,
+) -> Vec<Response<'a>> {
     let mut responses = Vec::new();
     for command in commands {
         if responses.len() == CONTROL_COMMANDS_MAX {
             responses.push(failure(UNKNOWN, "Too many commands", None));
             break;
         }
-        let response = if command.is_object() { obey_one(request, command, listeners, log) } else { Err((UNKNOWN, "Command not an object")) };
+        let response = if command.is_object() {
+            obey_one(request, command, listeners, log)
+        } else {
+            Err((UNKNOWN, "Command not an object"))
+        };
         match response {
             Ok(response) => responses.push(response),
             Err((name, error)) => {
@@ -152,7 +161,8 @@ mod tests {
     #[test]
     fn lists_in_the_originals_form() {
         let config = "listener 1883\nlistener 1884 localhost\n";
-        let request = r#"{"commands":[{"command":"LISTlisteners","correlationData":"c"},{"command":"listPlugins"}]}"#;
+        let request =
+            r#"{"commands":[{"command":"LISTlisteners","correlationData":"c"},{"command":"listPlugins"}]}"#;
         let expected = concat!(
             r#"{"responses":[{"command":"listListeners","data":{"listeners":["#,
             r#"{"port":1883,"protocol":"mqtt","tls":false},"#,

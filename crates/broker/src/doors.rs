@@ -30,7 +30,9 @@ pub(crate) fn open(config: &Config, log: &Log) -> Result<Vec<Door>, StartError> 
         }
     }
     for address in inherited.addresses() {
-        log.warning(format!("Warning: The service manager opened {address}, but no listener is configured for it."));
+        log.warning(format!(
+            "Warning: The service manager opened {address}, but no listener is configured for it."
+        ));
     }
     Ok(doors)
 }
@@ -67,7 +69,11 @@ fn sockets(
     Ok(sockets)
 }
 
-fn unix_socket(path: &Path, inherited: &mut Inherited, log: &Log) -> Result<grovemq_net::Listener, StartError> {
+fn unix_socket(
+    path: &Path,
+    inherited: &mut Inherited,
+    log: &Log,
+) -> Result<grovemq_net::Listener, StartError> {
     if let Some(socket) = inherited.claim(|a| matches!(a, Address::Unix(p) if p == path)).pop() {
         log.info(format!("Using the socket of the service manager for {}.", path.display()));
         return Ok(socket);
@@ -109,7 +115,8 @@ fn addresses(listener: &Listener) -> io::Result<Vec<SocketAddr>> {
 
 fn is_absent(e: &io::Error) -> bool {
     // address family not supported, or the address is not on this machine
-    matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) || e.raw_os_error() == Some(97)
+    matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || e.raw_os_error() == Some(97)
 }
 
 fn place(listener: &Listener) -> String {

@@ -1,5 +1,6 @@
 //! One thread's loop: sockets in, the shard decides, sockets out.
 
+use crate::acceptor::Acceptor;
 use crate::inbox::{Arrival, Inbox, Letter, LoginJob, Permit};
 use crate::limits::{CROWDED_PAUSE, EVENTS, GATHER_BYTES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX};
 use crate::sys::Job;
@@ -62,6 +63,8 @@ pub(crate) struct EventLoop {
     paused: Vec<Key>,
     paused_until: Time,
     buffer: Vec<u8>,
+    /// One loop has it.
+    acceptor: Option<Box<Acceptor>>,
     stopping: bool,
 }
 
@@ -91,6 +94,7 @@ impl EventLoop {
             paused: Vec::new(),
             paused_until: Time::default(),
             buffer: vec![0; READ_BYTES + GATHER_BYTES],
+            acceptor: None,
             stopping: false,
         })
     }
@@ -99,18 +103,27 @@ impl EventLoop {
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut letters = Vec::new();
+        let mut arrivals = Vec::new();
         while !self.stopping {
             self.sleep(&mut events)?;
             let now = self.now();
             self.shard.start_turn();
             self.inbox.collect(&mut letters);
             for letter in letters.drain(..) {
-                self.on_letter(now, letter);
+                self.on_letter(now, letter)?;
             }
             for event in &events {
-                if event.token() != WAKE {
+                let token = event.token();
+                if token != WAKE && !self.acceptor.as_mut().is_some_and(|a| a.on_event(token)) {
                     self.on_event(now, event);
                 }
+            }
+            if let Some(acceptor) = &mut self.acceptor {
+                acceptor.accept(now, &mut arrivals);
+            }
+            for arrival in arrivals.drain(..) {
+                self.shard.announce(now, arrival.peer);
+                self.open(now, arrival, Vec::new());
             }
             if now >= self.paused_until {
                 for key in core::mem::take(&mut self.paused) {
@@ -139,7 +152,7 @@ impl EventLoop {
     }
 
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let timeout = if self.shard.has_work() {
+        let timeout = if self.shard.has_work() || self.acceptor.as_ref().is_some_and(|a| a.is_busy()) {
             Some(Duration::ZERO)
         } else if !self.ready.is_empty() {
             Some(if self.is_crowded() { CROWDED_PAUSE } else { Duration::ZERO })
@@ -147,7 +160,8 @@ impl EventLoop {
             let now = self.now();
             // one millisecond more, so that the deadline has passed on waking
             let paused = (!self.paused.is_empty()).then_some(self.paused_until);
-            let next = self.shard.next_timeout().into_iter().chain(paused).min();
+            let retry = self.acceptor.as_ref().and_then(|a| a.retry());
+            let next = self.shard.next_timeout().into_iter().chain(paused).chain(retry).min();
             next.map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
         };
         let timeout = if timeout == Some(Duration::ZERO) || !self.inbox.fall_asleep() {
@@ -169,11 +183,15 @@ impl EventLoop {
             && self.inboxes.iter().enumerate().any(|(i, inbox)| i != self.id && inbox.is_crowded())
     }
 
-    fn on_letter(&mut self, now: Time, letter: Letter) {
+    fn on_letter(&mut self, now: Time, letter: Letter) -> io::Result<()> {
         match letter {
             Letter::Accepted(arrival) => {
                 self.shard.announce(now, arrival.peer);
                 self.open(now, arrival, Vec::new());
+            }
+            Letter::Doors(mut acceptor) => {
+                acceptor.register(self.poll.registry())?;
+                self.acceptor = Some(acceptor);
             }
             Letter::Moved(arrival, bytes) => self.open(now, arrival, bytes),
             Letter::Mail(batch) => self.shard.handle_mail(now, &batch),
@@ -195,6 +213,7 @@ impl EventLoop {
                 self.stopping = true;
             }
         }
+        Ok(())
     }
 
     fn open(&mut self, now: Time, arrival: Arrival, rest: Vec<u8>) {
@@ -387,7 +406,8 @@ impl EventLoop {
                     }
                     let identity = self.shard.identity(key).map(Into::into);
                     self.shard.release(key);
-                    let arrival = Arrival { stream: wire.stream, peer: wire.peer, permit: wire.permit, identity };
+                    let arrival =
+                        Arrival { stream: wire.stream, peer: wire.peer, permit: wire.permit, identity };
                     if let Some(inbox) = self.inboxes.get(usize::from(to)) {
                         inbox.post(Letter::Moved(arrival, wire.rest));
                     }

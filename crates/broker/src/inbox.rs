@@ -1,8 +1,9 @@
 //! Where an event loop gets its post: new connections, verdicts, other shards' messages.
 
+use crate::acceptor::Acceptor;
 use crate::limits::INBOX_MESSAGES_MAX;
-use grovemq_core::access::Login;
 use grovemq_codec::Qos;
+use grovemq_core::access::Login;
 use grovemq_core::observe::{Census, Peer, Stats};
 use grovemq_core::{Batch, Key, Verdict};
 use grovemq_net::Stream;
@@ -16,12 +17,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug)]
 pub(crate) enum Letter {
     Accepted(Arrival),
+    /// The listening sockets, for the first shard to serve.
+    Doors(Box<Acceptor>),
     /// A connection whose client lives here, with the bytes read so far.
     Moved(Arrival, Vec<u8>),
     Mail(Batch),
     Verdict(Key, Verdict),
     /// A message of the broker itself.
-    Publish { topic: String, payload: Vec<u8>, qos: Qos, retain: bool },
+    Publish {
+        topic: String,
+        payload: Vec<u8>,
+        qos: Qos,
+        retain: bool,
+    },
     /// What is counted and held here, please.
     Report(Sender<(Stats, Census)>),
     Stop,

@@ -37,9 +37,9 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::SyncSender;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Instant;
 use sys::Sys;
@@ -51,7 +51,6 @@ pub struct Broker {
     addresses: Vec<SocketAddr>,
     inboxes: Vec<Arc<Inbox>>,
     threads: Vec<JoinHandle<()>>,
-    acceptor_waker: Arc<Waker>,
     /// To the thread of `$SYS` and `$CONTROL`.
     sys: SyncSender<sys::Job>,
     stop: Arc<AtomicBool>,
@@ -94,9 +93,17 @@ impl Broker {
         let ports: Arc<[u16]> = doors::ports(config, &doors);
         let mut threads = Vec::new();
         let (sys, jobs) = sys::channel();
-        let inboxes =
-            start_shards(shard_count(config), &settings, &router, &security, &log, &ports, &sys, &mut threads)
-                .map_err(StartError::Thread)?;
+        let inboxes = start_shards(
+            shard_count(config),
+            &settings,
+            &router,
+            &security,
+            &log,
+            &ports,
+            &sys,
+            &mut threads,
+        )
+        .map_err(StartError::Thread)?;
         log.publish_with(log_publisher(&inboxes));
         let own = Sys {
             jobs,
@@ -107,8 +114,6 @@ impl Broker {
             log: log.clone(),
         };
         threads.push(spawn("sys", &log, move || Ok(own.run())).map_err(StartError::Thread)?);
-        let poll = Poll::new().map_err(StartError::Thread)?;
-        let acceptor_waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(StartError::Thread)?);
         let stop = Arc::new(AtomicBool::new(false));
         let lobbies = if doors.iter().any(|d| d.rules.is_some()) {
             let count = inboxes.len().min(limits::LOBBIES_MAX);
@@ -116,19 +121,12 @@ impl Broker {
         } else {
             Vec::new()
         };
-        let acceptor = Acceptor {
-            poll,
-            doors,
-            inboxes: inboxes.clone(),
-            entries: entries.clone(),
-            lobbies: lobbies.clone(),
-            total: Arc::new(AtomicUsize::new(0)),
-            total_max: config.limits.global_max_connections.map(|n| n as usize),
-            stop: stop.clone(),
-            log: log.clone(),
-        };
-        threads.push(spawn("accept", &log, move || acceptor.run()).map_err(StartError::Thread)?);
-        Ok(Self { addresses, inboxes, threads, acceptor_waker, sys, stop, security, entries, lobbies, router, log })
+        let total_max = config.limits.global_max_connections.map(|n| n as usize);
+        let acceptor = Acceptor::new(doors, entries.clone(), lobbies.clone(), total_max, log.clone());
+        if let Some(first) = inboxes.first() {
+            first.post(Letter::Doors(Box::new(acceptor)));
+        }
+        Ok(Self { addresses, inboxes, threads, sys, stop, security, entries, lobbies, router, log })
     }
 
     /// The sockets that listen, in the order of the configuration.
@@ -187,7 +185,6 @@ impl Broker {
     /// Tells every client, sends the wills, closes all and waits until it is done.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
-        self.acceptor_waker.wake().ok();
         self.lobbies.iter().for_each(LobbyDoor::wake);
         self.sys.send(sys::Job::Stop).ok();
         for inbox in &self.inboxes {
@@ -198,6 +195,11 @@ impl Broker {
             thread.join().ok();
         }
     }
+}
+
+/// Loads certificates, keys and lists of all listeners as a start would, and forgets them: warnings, or every error.
+pub fn check_certificates(config: &Config) -> Result<Vec<String>, Vec<String>> {
+    Entries::load(config).map(|(_, warnings)| warnings)
 }
 
 impl StartError {
@@ -259,7 +261,9 @@ fn start_shards(
         let observer = Box::new(LogObserver { log: log.clone(), ports: ports.clone() });
         let number = u16::try_from(id).unwrap_or(0);
         let shard = Shard::new(number, total, router.clone(), settings.clone(), observer);
-        if let Some(event_loop) = EventLoop::new(id, shard, poll, inboxes.clone(), logins.clone(), sys.clone(), epoch) {
+        if let Some(event_loop) =
+            EventLoop::new(id, shard, poll, inboxes.clone(), logins.clone(), sys.clone(), epoch)
+        {
             threads.push(spawn(&format!("shard-{id}"), log, move || event_loop.run())?);
         }
     }

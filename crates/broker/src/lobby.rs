@@ -13,9 +13,9 @@ use grovemq_net::{Admitted, Entry, Guest, Refusal, Stream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// A connection just accepted.
@@ -70,7 +70,11 @@ pub(crate) struct Lobby {
 }
 
 impl Lobby {
-    pub(crate) fn new(inboxes: Vec<Arc<Inbox>>, stop: Arc<AtomicBool>, log: Log) -> io::Result<(Self, LobbyDoor)> {
+    pub(crate) fn new(
+        inboxes: Vec<Arc<Inbox>>,
+        stop: Arc<AtomicBool>,
+        log: Log,
+    ) -> io::Result<(Self, LobbyDoor)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (sender, newcomers) = channel();
@@ -162,15 +166,17 @@ impl Lobby {
         {
             let (version, cipher) = (tls.version.as_deref(), tls.cipher.as_deref());
             let (version, cipher) = (version.unwrap_or("TLS"), cipher.unwrap_or("unknown"));
-            self.log.notice(format!("Connection from {} negotiated {version} cipher {cipher}", address(peer)));
+            self.log
+                .notice(format!("Connection from {} negotiated {version} cipher {cipher}", address(peer)));
         }
-        let identity = match rules.identify(&Claim { certificate: certificate.as_deref(), proxy: behind.as_ref() }) {
-            Ok(identity) => identity,
-            Err(why) => {
-                self.log.notice(format!("Connection from {} rejected, {why}.", address(peer)));
-                return;
-            }
-        };
+        let identity =
+            match rules.identify(&Claim { certificate: certificate.as_deref(), proxy: behind.as_ref() }) {
+                Ok(identity) => identity,
+                Err(why) => {
+                    self.log.notice(format!("Connection from {} rejected, {why}.", address(peer)));
+                    return;
+                }
+            };
         self.next = (self.next + 1) % self.inboxes.len().max(1);
         if let Some(inbox) = self.inboxes.get(self.next) {
             inbox.post(Letter::Accepted(Arrival { stream, peer, permit, identity }));
@@ -183,7 +189,8 @@ impl Lobby {
             Refusal::Proxy => self.log.notice("Connection rejected, corrupt PROXY header."),
             Refusal::IsTls => self.log.notice(tls_on_plain(&who)),
             Refusal::NotTls => {
-                self.log.notice(format!("Client from {who} appears to connect without TLS to a TLS listener."));
+                self.log
+                    .notice(format!("Client from {who} appears to connect without TLS to a TLS listener."));
             }
             _ => {}
         }

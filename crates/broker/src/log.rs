@@ -291,8 +291,9 @@ impl Output {
             LogDest::Topic => Self::Topic,
             LogDest::Syslog => Self::Syslog(Syslog::new(settings.facility)),
             LogDest::File(path) => {
-                let file = open(path)
-                    .map_err(|e| format!("Error: Unable to open log file {} for writing: {e}.", path.display()))?;
+                let file = open(path).map_err(|e| {
+                    format!("Error: Unable to open log file {} for writing: {e}.", path.display())
+                })?;
                 Self::File(path.clone(), file)
             }
         })

@@ -93,7 +93,10 @@ impl Observe for LogObserver {
                 );
                 self.log.event(LogType::Notice, "publish_denied", text, |f| {
                     f.text("client", client_id).maybe("user", username).text("topic", topic);
-                    f.number("qos", q).flag("retain", retain).number("bytes", bytes as u64).text("reason", reason);
+                    f.number("qos", q)
+                        .flag("retain", retain)
+                        .number("bytes", bytes as u64)
+                        .text("reason", reason);
                 });
             }
             Event::Dropping { client_id } => {
@@ -159,14 +162,24 @@ impl LogObserver {
         let text = match packet {
             Packet::Publish(p) => {
                 let (d, q, r) = (u8::from(p.dup), p.qos as u8, u8::from(p.retain));
-                let id = if p.qos == Qos::AtMostOnce { 0 } else { p.packet_id.map_or(0, core::num::NonZeroU16::get) };
+                let id = if p.qos == Qos::AtMostOnce {
+                    0
+                } else {
+                    p.packet_id.map_or(0, core::num::NonZeroU16::get)
+                };
                 let (topic, bytes) = (p.topic, p.payload.len());
-                format!("Received PUBLISH from {client_id} (d{d}, q{q}, r{r}, m{id}, '{topic}', ... ({bytes} bytes))")
+                format!(
+                    "Received PUBLISH from {client_id} (d{d}, q{q}, r{r}, m{id}, '{topic}', ... ({bytes} bytes))"
+                )
             }
-            Packet::PubAck(p) => format!("Received PUBACK from {client_id} (Mid: {}, RC:{})", p.packet_id, p.reason as u8),
+            Packet::PubAck(p) => {
+                format!("Received PUBACK from {client_id} (Mid: {}, RC:{})", p.packet_id, p.reason as u8)
+            }
             Packet::PubRec(p) => format!("Received PUBREC from {client_id} (Mid: {})", p.packet_id),
             Packet::PubRel(p) => format!("Received PUBREL from {client_id} (Mid: {})", p.packet_id),
-            Packet::PubComp(p) => format!("Received PUBCOMP from {client_id} (Mid: {}, RC:{})", p.packet_id, p.reason as u8),
+            Packet::PubComp(p) => {
+                format!("Received PUBCOMP from {client_id} (Mid: {}, RC:{})", p.packet_id, p.reason as u8)
+            }
             Packet::Subscribe(_) => format!("Received SUBSCRIBE from {client_id}"),
             Packet::Unsubscribe(_) => format!("Received UNSUBSCRIBE from {client_id}"),
             Packet::PingReq => format!("Received PINGREQ from {client_id}"),

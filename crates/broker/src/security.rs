@@ -130,7 +130,9 @@ pub(crate) fn start_login_threads(gates: Arc<[Gate]>) -> std::io::Result<SyncSen
     let receiver = Arc::new(Mutex::new(receiver));
     for n in 0..LOGIN_THREADS {
         let (gates, receiver) = (gates.clone(), receiver.clone());
-        std::thread::Builder::new().name(format!("login-{n}")).spawn(move || check_logins(&gates, &receiver))?;
+        std::thread::Builder::new()
+            .name(format!("login-{n}"))
+            .spawn(move || check_logins(&gates, &receiver))?;
     }
     Ok(sender)
 }
@@ -141,7 +143,9 @@ fn check_logins(gates: &[Gate], jobs: &Mutex<Receiver<LoginJob>>) {
         let Ok(job) = job else { return };
         let passwords = gates.get(usize::from(job.listener)).and_then(|g| g.passwords.as_ref());
         let known = match (passwords, &job.login.username) {
-            (Some(file), Some(user)) => file.get().verify(user, job.login.password.as_deref().unwrap_or_default()),
+            (Some(file), Some(user)) => {
+                file.get().verify(user, job.login.password.as_deref().unwrap_or_default())
+            }
             _ => false,
         };
         job.reply.post(Letter::Verdict(job.key, if known { Verdict::Allow } else { Verdict::Deny }));

@@ -71,7 +71,9 @@ impl Sys {
             match job {
                 Err(RecvTimeoutError::Timeout) => self.update(&mut tree, start),
                 Err(RecvTimeoutError::Disconnected) | Ok(Job::Stop) => return,
-                Ok(Job::Configure(interval, listeners)) => (self.interval, self.listeners) = (interval, listeners),
+                Ok(Job::Configure(interval, listeners)) => {
+                    (self.interval, self.listeners) = (interval, listeners)
+                }
                 Ok(Job::Control(request)) => self.answer(&request),
             }
         }

@@ -145,7 +145,8 @@ fn read_all(listeners: &[Listener]) -> Result<(Vec<Entry>, Complaints), Complain
 }
 
 fn entry(listener: &Listener, warnings: &mut Complaints) -> Result<Entry, String> {
-    let websocket = (listener.protocol == Protocol::Websockets).then(|| listener.websockets_origins.clone().into());
+    let websocket =
+        (listener.protocol == Protocol::Websockets).then(|| listener.websockets_origins.clone().into());
     let proxy = listener.proxy.map(|version| match version {
         ProxyProtocol::V1 => proxy::Version::V1,
         ProxyProtocol::V2 => proxy::Version::V2,
@@ -159,7 +160,10 @@ fn server_config(listener: &Listener, warnings: &mut Complaints) -> Result<Optio
     let (certfile, keyfile) = match (&tls.certfile, &tls.keyfile) {
         (Some(certfile), Some(keyfile)) => (certfile, keyfile),
         (None, None) if listener.proxy.is_none() && (tls.require_certificate || tls.cafile.is_some()) => {
-            return Err(wrong(listener, "TLS options without 'certfile' and 'keyfile' would leave it unencrypted."));
+            return Err(wrong(
+                listener,
+                "TLS options without 'certfile' and 'keyfile' would leave it unencrypted.",
+            ));
         }
         (None, None) => return Ok(None),
         _ => return Err(wrong(listener, "Both certfile and keyfile must be provided for TLS.")),
@@ -173,10 +177,12 @@ fn server_config(listener: &Listener, warnings: &mut Complaints) -> Result<Optio
         }
     };
     let provider = Arc::new(provider(tls, warnings).map_err(|e| wrong(listener, &e))?);
-    let chain = certificates(certfile)
-        .map_err(|e| format!("Error: Unable to load server certificate \"{}\". Check certfile: {e}.", show(certfile)))?;
-    let key = private_key(keyfile)
-        .map_err(|e| format!("Error: Unable to load server key file \"{}\". Check keyfile: {e}.", show(keyfile)))?;
+    let chain = certificates(certfile).map_err(|e| {
+        format!("Error: Unable to load server certificate \"{}\". Check certfile: {e}.", show(certfile))
+    })?;
+    let key = private_key(keyfile).map_err(|e| {
+        format!("Error: Unable to load server key file \"{}\". Check keyfile: {e}.", show(keyfile))
+    })?;
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
         .map_err(|e| wrong(listener, &format!("Unable to set TLS ciphers: {e}.")))?;
@@ -199,17 +205,24 @@ fn server_config(listener: &Listener, warnings: &mut Complaints) -> Result<Optio
     Ok(Some(config))
 }
 
-fn verifier(listener: &Listener, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, String> {
+fn verifier(
+    listener: &Listener,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let tls = &listener.tls;
     let mut roots = RootCertStore::empty();
     if let Some(file) = &tls.cafile {
-        let unable = |e: String| format!("Error: Unable to load CA certificates. Check cafile \"{}\": {e}.", show(file));
+        let unable = |e: String| {
+            format!("Error: Unable to load CA certificates. Check cafile \"{}\": {e}.", show(file))
+        };
         for certificate in certificates(file).map_err(unable)? {
             roots.add(certificate).map_err(|e| unable(e.to_string()))?;
         }
     }
     if let Some(dir) = &tls.capath {
-        let unable = |e: String| format!("Error: Unable to load CA certificates. Check capath \"{}\": {e}.", show(dir));
+        let unable = |e: String| {
+            format!("Error: Unable to load CA certificates. Check capath \"{}\": {e}.", show(dir))
+        };
         for item in std::fs::read_dir(dir).map_err(|e| unable(e.to_string()))? {
             let path = item.map_err(|e| unable(e.to_string()))?.path();
             // the directory may hold other files, and each certificate under several names
@@ -223,14 +236,22 @@ fn verifier(listener: &Listener, provider: Arc<CryptoProvider>) -> Result<Arc<dy
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
     if let Some(file) = &tls.crlfile {
-        let unable =
-            |e: String| format!("Error: Unable to load certificate revocation file \"{}\". Check crlfile: {e}.", show(file));
+        let unable = |e: String| {
+            format!(
+                "Error: Unable to load certificate revocation file \"{}\". Check crlfile: {e}.",
+                show(file)
+            )
+        };
         let lists = pem_items::<CertificateRevocationListDer<'static>>(file).map_err(unable)?;
         // as the original: the client's own certificate, by a list that has not expired
         builder = builder.with_crls(lists).only_check_end_entity_revocation().enforce_revocation_expiration();
     }
     let verifier = builder.build().map_err(|e| wrong(listener, &format!("{e}.")))?;
-    Ok(if tls.disable_client_cert_date_checks { Arc::new(crate::undated::Undated(verifier)) } else { verifier })
+    Ok(if tls.disable_client_cert_date_checks {
+        Arc::new(crate::undated::Undated(verifier))
+    } else {
+        verifier
+    })
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

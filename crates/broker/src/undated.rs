@@ -3,7 +3,9 @@
 use grovemq_net::rustls::client::danger::HandshakeSignatureValid;
 use grovemq_net::rustls::pki_types::{CertificateDer, UnixTime};
 use grovemq_net::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use grovemq_net::rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use grovemq_net::rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,9 +30,9 @@ impl ClientCertVerifier for Undated {
                 Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
                     UnixTime::since_unix_epoch(Duration::from_secs(not_after.as_secs().saturating_sub(1)))
                 }
-                Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) => {
-                    *not_before
-                }
+                Err(Error::InvalidCertificate(CertificateError::NotValidYetContext {
+                    not_before, ..
+                })) => *not_before,
                 _ => return result,
             };
         }

@@ -42,7 +42,13 @@ pub(crate) fn publish_len(m: &MessageRef<'_>, f: &Framing<'_>) -> Option<usize> 
 
 /// Appends the packet, without its payload if told so. Returns where in the packet its packet id stands.
 #[inline]
-pub(crate) fn publish(out: &mut Vec<u8>, now: Time, m: &MessageRef<'_>, f: &Framing<'_>, payload: bool) -> usize {
+pub(crate) fn publish(
+    out: &mut Vec<u8>,
+    now: Time,
+    m: &MessageRef<'_>,
+    f: &Framing<'_>,
+    payload: bool,
+) -> usize {
     let start = out.len();
     let body = body_len(m, f);
     out.reserve(6 + body - if payload { 0 } else { m.payload.len() });

@@ -47,7 +47,8 @@ pub struct Message {
 
 impl Message {
     pub fn view(&self) -> MessageRef<'_> {
-        let (properties, payload) = self.bytes.split_at_checked(self.properties_len).unwrap_or((&[], &self.bytes));
+        let (properties, payload) =
+            self.bytes.split_at_checked(self.properties_len).unwrap_or((&[], &self.bytes));
         MessageRef {
             topic: &self.topic,
             properties,

@@ -98,20 +98,64 @@ impl From<grovemq_codec::Error> for Cause {
 /// Something worth a line in a log.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    Opened { peer: Peer },
+    Opened {
+        peer: Peer,
+    },
     Connected(Connected<'a>),
     /// `client_id` is `None` before CONNECT was accepted.
-    Disconnected { peer: Peer, client_id: Option<&'a str>, username: Option<&'a str>, cause: Cause },
-    Received { client_id: &'a str, packet: &'a Packet<'a> },
-    SentPublish { client_id: &'a str, dup: bool, qos: Qos, retain: bool, packet_id: u16, topic: &'a str, bytes: usize },
+    Disconnected {
+        peer: Peer,
+        client_id: Option<&'a str>,
+        username: Option<&'a str>,
+        cause: Cause,
+    },
+    Received {
+        client_id: &'a str,
+        packet: &'a Packet<'a>,
+    },
+    SentPublish {
+        client_id: &'a str,
+        dup: bool,
+        qos: Qos,
+        retain: bool,
+        packet_id: u16,
+        topic: &'a str,
+        bytes: usize,
+    },
     /// Any other packet to a client: name, packet id (0 is none) and reason code.
-    Sent { client_id: &'a str, name: &'static str, packet_id: u16, reason: u8 },
-    Subscribed { client_id: &'a str, filter: &'a str, options: SubscribeOptions, granted: ReasonCode },
-    Unsubscribed { client_id: &'a str, filter: &'a str },
-    Denied { client_id: &'a str, username: Option<&'a str>, topic: &'a str, qos: Qos, retain: bool, packet_id: u16, bytes: usize, reason: &'a str },
+    Sent {
+        client_id: &'a str,
+        name: &'static str,
+        packet_id: u16,
+        reason: u8,
+    },
+    Subscribed {
+        client_id: &'a str,
+        filter: &'a str,
+        options: SubscribeOptions,
+        granted: ReasonCode,
+    },
+    Unsubscribed {
+        client_id: &'a str,
+        filter: &'a str,
+    },
+    Denied {
+        client_id: &'a str,
+        username: Option<&'a str>,
+        topic: &'a str,
+        qos: Qos,
+        retain: bool,
+        packet_id: u16,
+        bytes: usize,
+        reason: &'a str,
+    },
     /// The first of a run of messages that a client was too slow for.
-    Dropping { client_id: &'a str },
-    SessionExpired { client_id: &'a str },
+    Dropping {
+        client_id: &'a str,
+    },
+    SessionExpired {
+        client_id: &'a str,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -63,7 +63,9 @@ impl Outgoing {
 
     #[inline]
     fn may_send(&self, window: u16) -> bool {
-        self.outstanding < window && self.sent == self.inflight.len() && self.inflight.len() < usize::from(u16::MAX)
+        self.outstanding < window
+            && self.sent == self.inflight.len()
+            && self.inflight.len() < usize::from(u16::MAX)
     }
 
     /// Takes a message into flight; gives its packet id. The caller has asked for room and sends it now.
@@ -206,7 +208,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn parcel(n: u8, qos: Qos) -> Parcel {
-        let message = MessageRef { topic: "t", properties: &[], payload: &[n], qos, retain: false, expires: None };
+        let message =
+            MessageRef { topic: "t", properties: &[], payload: &[n], qos, retain: false, expires: None };
         Parcel { message: message.to_shared(), qos, retain: false, ids: None }
     }
 

@@ -152,7 +152,12 @@ mod tests {
     #[test]
     fn one_object_on_one_line() {
         let mut record = record("Hello");
-        record.fields.text("client", "a\"b\n\u{9b}c").maybe("user", None).number("port", 1883u16).flag("clean", true);
+        record
+            .fields
+            .text("client", "a\"b\n\u{9b}c")
+            .maybe("user", None)
+            .number("port", 1883u16)
+            .flag("clean", true);
         let expected = concat!(
             r#"{"time":"2026-01-02T03:04:05.000678Z","level":"notice","event":"connected","message":"Hello","#,
             r#""client":"a\"b\n\u009bc","port":1883,"clean":true}"#

@@ -2,9 +2,9 @@
 
 mod cache;
 mod retained;
-mod trie;
 #[cfg(test)]
 mod tests;
+mod trie;
 
 pub use cache::{Destination, Entry, MatchCache};
 pub use retained::{Cursor, Retained};
@@ -40,7 +40,12 @@ struct Index {
 impl Router {
     pub fn new(hasher: FixedState) -> Self {
         let index = Index { trie: Trie::new(hasher), changes: VecDeque::new() };
-        Self { index: RwLock::new(index), generation: AtomicU64::new(0), retained: RwLock::default(), sessions: AtomicUsize::new(0) }
+        Self {
+            index: RwLock::new(index),
+            generation: AtomicU64::new(0),
+            retained: RwLock::default(),
+            sessions: AtomicUsize::new(0),
+        }
     }
 
     /// Adds or replaces a subscription; `true` when it is new.
@@ -88,7 +93,12 @@ impl Router {
     }
 
     /// The session's subscription to that filter.
-    pub fn subscription(&self, filter: &str, group: Option<&str>, session: SessionRef) -> Option<Subscription> {
+    pub fn subscription(
+        &self,
+        filter: &str,
+        group: Option<&str>,
+        session: SessionRef,
+    ) -> Option<Subscription> {
         self.read().trie.get(filter, group, session).copied()
     }
 

@@ -58,7 +58,13 @@ impl Retained {
     }
 
     /// Appends matching messages to `found`, looking at no more than `budget` topics; moves the cursor on.
-    pub fn collect(&self, filter: &str, cursor: &mut Cursor, mut budget: usize, found: &mut Vec<Arc<Message>>) {
+    pub fn collect(
+        &self,
+        filter: &str,
+        cursor: &mut Cursor,
+        mut budget: usize,
+        found: &mut Vec<Arc<Message>>,
+    ) {
         if budget == 0 {
             return;
         }

@@ -83,11 +83,23 @@ pub struct Trie {
 impl Trie {
     pub fn new(hasher: FixedState) -> Self {
         let root = Node::new("", NONE);
-        Self { nodes: vec![root], free: Vec::new(), table: HashTable::new(), hasher, subscriptions: 0, shared: 0 }
+        Self {
+            nodes: vec![root],
+            free: Vec::new(),
+            table: HashTable::new(),
+            hasher,
+            subscriptions: 0,
+            shared: 0,
+        }
     }
 
     /// Adds or replaces; `true` when the session did not have this subscription before.
-    pub fn subscribe(&mut self, filter: &str, group: Option<&str>, subscription: Subscription) -> (NodeId, bool) {
+    pub fn subscribe(
+        &mut self,
+        filter: &str,
+        group: Option<&str>,
+        subscription: Subscription,
+    ) -> (NodeId, bool) {
         let mut at = ROOT;
         for level in filter.split('/') {
             at = self.child_or_new(at, level);
@@ -224,7 +236,8 @@ impl Trie {
 
     fn lookup(&self, parent: u32, level: &str) -> Option<u32> {
         let hash = self.hasher.hash_one((parent, level));
-        let same = |i: &u32| self.nodes.get(*i as usize).is_some_and(|n| n.parent == parent && *n.level == *level);
+        let same =
+            |i: &u32| self.nodes.get(*i as usize).is_some_and(|n| n.parent == parent && *n.level == *level);
         self.table.find(hash, same).copied()
     }
 
@@ -253,8 +266,9 @@ impl Trie {
                     p.children += 1;
                     let hash = self.hasher.hash_one((parent, level));
                     let (nodes, hasher) = (&self.nodes, &self.hasher);
-                    let rehash =
-                        |i: &u32| nodes.get(*i as usize).map_or(0, |n| hasher.hash_one((n.parent, &*n.level)));
+                    let rehash = |i: &u32| {
+                        nodes.get(*i as usize).map_or(0, |n| hasher.hash_one((n.parent, &*n.level)))
+                    };
                     self.table.insert_unique(hash, index, rehash);
                 }
             }

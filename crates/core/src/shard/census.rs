@@ -28,7 +28,8 @@ impl Shard {
             self.walk = Walk { at: 0, found: Census::default(), whole: self.walk.found };
         }
         let (sessions, _) = self.len();
-        let census = Census { sessions: sessions as u64, connected: self.clients.connected, ..self.walk.whole };
+        let census =
+            Census { sessions: sessions as u64, connected: self.clients.connected, ..self.walk.whole };
         (self.stats(), census)
     }
 

@@ -152,10 +152,10 @@ impl Clients {
                 self.send(now, key, framing, d);
             }
             Some((key, c))
-                if session.outgoing.has_room(window(&self.limits, c, session)) && c.outbox.len() <= self.limits.output_bytes_max =>
+                if session.outgoing.has_room(window(&self.limits, c, session))
+                    && c.outbox.len() <= self.limits.output_bytes_max =>
             {
-                let parcel =
-                    Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids) };
+                let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids) };
                 let packet_id = session.outgoing.admit(parcel);
                 let framing = Framing {
                     v5: c.is_v5(),
@@ -181,10 +181,16 @@ impl Clients {
         let Some(c) = self.connections.get_mut(key) else { return true };
         let m = d.message;
         c.outbox.lend(&mut self.pool);
-        if !f.v5 && !f.retain && f.qos == Qos::AtMostOnce && let Some(frame) = d.frame {
+        if !f.v5
+            && !f.retain
+            && f.qos == Qos::AtMostOnce
+            && let Some(frame) = d.frame
+        {
             c.outbox.buffer().extend_from_slice(frame);
         } else {
-            if f.v5 && let Some(aliases) = &mut c.aliases {
+            if f.v5
+                && let Some(aliases) = &mut c.aliases
+            {
                 f.alias = aliases.assign(m.topic);
             }
             if c.packet_bytes_max != u32::MAX && !fits(c, &m, &f) {

@@ -9,8 +9,8 @@ use crate::slab::Key;
 use crate::timers::Timer;
 use crate::{MessageRef, Time};
 use grovemq_codec::{
-    ConnAck, ConnAckProperties, Connect, Disconnect, DisconnectProperties, Frame, Packet, ReasonCode, Version,
-    decode_frame,
+    ConnAck, ConnAckProperties, Connect, Disconnect, DisconnectProperties, Frame, Packet, ReasonCode,
+    Version, decode_frame,
 };
 use std::sync::Arc;
 
@@ -135,13 +135,16 @@ impl Shard {
             }
         }
         let max = self.settings.limits.keep_alive_max;
-        if max > 0 && connect.version != Version::V5 && (connect.keep_alive == 0 || connect.keep_alive > max) {
+        if max > 0 && connect.version != Version::V5 && (connect.keep_alive == 0 || connect.keep_alive > max)
+        {
             return Err(Cause::ClientIdInvalid);
         }
         match connect.username {
             Some(_) if listener.identity_as_username => {}
             None if !listener.allow_anonymous => return Err(Cause::NotAuthorized),
-            Some(_) if !listener.authenticate && !listener.allow_anonymous => return Err(Cause::NotAuthorized),
+            Some(_) if !listener.authenticate && !listener.allow_anonymous => {
+                return Err(Cause::NotAuthorized);
+            }
             Some(username) if listener.authenticate => {
                 let login = Login {
                     client_id: client_id.into(),
@@ -260,7 +263,11 @@ impl Shard {
     fn settle_keep_alive(&self, connect: &Connect<'_>) -> u16 {
         let max = self.settings.limits.keep_alive_max;
         // [MQTT-3.1.2-21]
-        if max > 0 && (connect.keep_alive == 0 || connect.keep_alive > max) { max } else { connect.keep_alive }
+        if max > 0 && (connect.keep_alive == 0 || connect.keep_alive > max) {
+            max
+        } else {
+            connect.keep_alive
+        }
     }
 
     fn settle_expiry(&self, connect: &Connect<'_>) -> u32 {
@@ -338,14 +345,15 @@ impl Shard {
         let v5 = c.version == Version::V5;
         let reason = match cause {
             // [MQTT-3.1.4-1] a 3.x client that breaks the protocol gets no answer
-            Cause::Malformed(_) | Cause::Protocol(_) | Cause::PacketTooLarge | Cause::TopicNameInvalid if !v5 => {
+            Cause::Malformed(_) | Cause::Protocol(_) | Cause::PacketTooLarge | Cause::TopicNameInvalid
+                if !v5 =>
+            {
                 return cause;
             }
             // a 3.x client without a user name is told the same as one with a wrong password's owner
             cause => cause.reason(),
         };
-        let connack =
-            ConnAck { session_present: false, reason, properties: ConnAckProperties::default() };
+        let connack = ConnAck { session_present: false, reason, properties: ConnAckProperties::default() };
         self.send_packet(Time::default(), key, &Packet::ConnAck(connack));
         cause
     }

@@ -27,7 +27,9 @@ impl Shard {
         }
         match packet {
             Packet::PubAck(ack) => self.on_answer(now, key, &ack, Answer::PubAck),
-            Packet::PubRec(ack) if ack.reason.is_error() => self.on_answer(now, key, &ack, Answer::PubRecError),
+            Packet::PubRec(ack) if ack.reason.is_error() => {
+                self.on_answer(now, key, &ack, Answer::PubRecError)
+            }
             Packet::PubRec(ack) => self.on_answer(now, key, &ack, Answer::PubRec),
             Packet::PubComp(ack) => self.on_answer(now, key, &ack, Answer::PubComp),
             Packet::PubRel(ack) => self.on_pubrel(now, key, &ack),
@@ -44,7 +46,10 @@ impl Shard {
             Packet::Auth(_) => return Err(Cause::Protocol("AUTH without an authentication method")),
             Packet::Connect(_)
             | Packet::ConnAck(_)
-            | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp | Packet::Publish(_) => {
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingResp
+            | Packet::Publish(_) => {
                 return Err(Cause::Protocol("a packet only servers send"));
             }
         }

@@ -49,7 +49,14 @@ struct Item {
 #[derive(Debug)]
 enum Body {
     /// The next bytes of the batch.
-    Inline { topic: usize, properties: usize, payload: usize, qos: Qos, retain: bool, expires: Option<Time> },
+    Inline {
+        topic: usize,
+        properties: usize,
+        payload: usize,
+        qos: Qos,
+        retain: bool,
+        expires: Option<Time>,
+    },
     Shared(Arc<Message>),
 }
 
@@ -117,7 +124,8 @@ impl Batch {
                 let (payload, after) = after.split_at_checked(*payload)?;
                 rest = after;
                 let topic = core::str::from_utf8(name).ok()?;
-                let m = MessageRef { topic, properties, payload, qos: *qos, retain: *retain, expires: *expires };
+                let m =
+                    MessageRef { topic, properties, payload, qos: *qos, retain: *retain, expires: *expires };
                 Some((item.publisher, item.target, m, None))
             }
         })

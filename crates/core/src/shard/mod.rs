@@ -361,7 +361,11 @@ impl Shard {
         }
         if let Some(session) = stage_session
             && (room_again || drained)
-            && self.clients.sessions.get(session).is_some_and(|s| s.dropping || s.outgoing.is_waiting() || !s.replays.is_empty())
+            && self
+                .clients
+                .sessions
+                .get(session)
+                .is_some_and(|s| s.dropping || s.outgoing.is_waiting() || !s.replays.is_empty())
         {
             self.clients.pump(now, session, &mut self.variants);
         }

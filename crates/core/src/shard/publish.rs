@@ -1,8 +1,8 @@
 //! The way of a message: PUBLISH in, routing, PUBLISH out.
 
-use super::{Action, Request, Shard};
 use super::clients::{Delivery, To};
 use super::mail::Target;
+use super::{Action, Request, Shard};
 use crate::access::{Access, Source};
 use crate::observe::{Cause, Event};
 use crate::qos::{Arrival, ReceiverStep};
@@ -36,12 +36,11 @@ impl Shard {
         }
         let v5 = !p.raw_properties.is_empty();
         self.check_publish(key, session_key, p)?;
-        let mut scratch = (core::mem::take(&mut self.topic_scratch), core::mem::take(&mut self.properties_scratch));
+        let mut scratch =
+            (core::mem::take(&mut self.topic_scratch), core::mem::take(&mut self.properties_scratch));
         let result = self.resolve(key, p, &mut scratch).map(|message| {
-            let message = MessageRef {
-                expires: p.properties.message_expiry.map(|s| now.after_seconds(s)),
-                ..message
-            };
+            let message =
+                MessageRef { expires: p.properties.message_expiry.map(|s| now.after_seconds(s)), ..message };
             // a 3.x packet without flags goes out to 3.x receivers as it came in
             let unchanged = !v5 && p.qos == Qos::AtMostOnce && !p.retain && !p.dup;
             let plain = self.clients.connections.get(key).is_some_and(|c| !c.is_v5());
@@ -97,8 +96,7 @@ impl Shard {
         }
         if p.properties.topic_alias.is_some() || p.properties.message_expiry.is_some() {
             properties_scratch.clear();
-            let kept =
-                PublishProperties { topic_alias: None, message_expiry: None, ..p.properties.clone() };
+            let kept = PublishProperties { topic_alias: None, message_expiry: None, ..p.properties.clone() };
             if kept.write(properties_scratch).is_err() {
                 return Err(Cause::Malformed("properties too long"));
             }
@@ -300,7 +298,11 @@ impl Shard {
                 continue; // [MQTT-3.8.3-3]
             }
             let retain = message.retain && d.retain_as_published;
-            self.clients.deliver(now, To { session: d.session, qos: d.qos, retain, ids: entry.ids(d) }, &mut delivery);
+            self.clients.deliver(
+                now,
+                To { session: d.session, qos: d.qos, retain, ids: entry.ids(d) },
+                &mut delivery,
+            );
             reached += 1;
         }
         reached
@@ -328,12 +330,14 @@ impl Shard {
                 let may = |s: &Subscription| {
                     s.session.shard != id
                         || sessions.get(s.session.key).is_some_and(|session| {
-                            session.access.as_ref().is_none_or(|a| {
-                                a.check(session.who(), Access::Read, message.topic).is_ok()
-                            })
+                            session
+                                .access
+                                .as_ref()
+                                .is_none_or(|a| a.check(session.who(), Access::Read, message.topic).is_ok())
                         })
                 };
-                let next = order().find(|(_, m)| m.online && may(m)).or_else(|| order().find(|(_, m)| may(m)));
+                let next =
+                    order().find(|(_, m)| m.online && may(m)).or_else(|| order().find(|(_, m)| may(m)));
                 if let Some((i, member)) = next {
                     *turn = i.wrapping_add(1);
                     chosen.push(*member);

@@ -50,7 +50,9 @@ impl Shard {
         if group.is_some() && options.no_local {
             return Err(Cause::Protocol("no local on a shared subscription")); // [MQTT-3.8.3-4]
         }
-        let Some(session) = self.clients.sessions.get_mut(session_key) else { return Ok(ReasonCode::Success) };
+        let Some(session) = self.clients.sessions.get_mut(session_key) else {
+            return Ok(ReasonCode::Success);
+        };
         let subscription = Subscription {
             session: SessionRef { shard: self.id, key: session_key },
             qos: options.qos,
@@ -149,7 +151,8 @@ impl Shard {
                 replay.cursor = Cursor::After(last.topic().into());
                 break;
             }
-            let readable = access.as_ref().is_none_or(|a| a.check(who, Access::Read, message.topic()).is_ok());
+            let readable =
+                access.as_ref().is_none_or(|a| a.check(who, Access::Read, message.topic()).is_ok());
             if readable && !message.is_expired(now) {
                 self.send_retained(now, session_key, &replay, &message);
             }
