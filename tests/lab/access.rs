@@ -2,7 +2,7 @@
 
 use grovemq_tests::{Program, SOON, free_port, peers, wait_until_listening};
 
-use crate::bench::{Bench, Whose};
+use crate::bench::{Bench, Whose, eventually};
 
 /// Hears and may publish everything, to see what becomes of the others.
 const TEACHER: &str = "-u teacher -P blackboard";
@@ -145,6 +145,29 @@ fn anonymous_clients_may_hear_the_scheme_and_publish_nothing() {
     assert_eq!(room.differing(&TABLE), [TABLE[1]]);
     assert_eq!(room.differing(&BEYOND), []);
     assert_eq!(room.differing(&[("/sensor/temperature/data", "", Subscribe, true)]), []);
+}
+
+#[test]
+fn other_rules_are_taken_by_a_reload() {
+    let room = Room::open(Whose::Ours, "rules.acl", false);
+    assert!(room.passes(TABLE[1]));
+    let other = std::fs::read_to_string(peers::repository().join("examples/lab/table.acl")).unwrap();
+    room.bench.write("rules.acl", &format!("{other}\nuser teacher\ntopic readwrite #\n"));
+    room.broker.hang_up();
+    room.broker.wait_for_stderr("Reloading", SOON);
+    eventually(|| !room.passes(TABLE[1]), || "the old rules still hold".to_owned());
+}
+
+#[test]
+fn a_refusal_is_told_to_who_asks_for_an_answer() {
+    let room = Room::open(Whose::Ours, "rules.acl", false);
+    let line = format!(
+        "mosquitto_pub -h 127.0.0.1 -p {} -V 5 -q 1 -u user3 -P iotlab -t /sensor/temperature/data -m x",
+        room.port
+    );
+    let end = room.bench.run(&line);
+    assert!(end.stderr.contains("Not authorized"), "{end:?}");
+    room.broker.wait_for_stderr("no rule allows it", SOON);
 }
 
 #[test]

@@ -2,16 +2,18 @@
 
 use grovemq_tests::{SOON, free_port, wait_until_listening};
 
-use crate::bench::{Bench, Whose};
+use crate::bench::{Bench, Whose, eventually};
 use crate::terminal::Terminal;
 
 /// Answers both questions; the exit code and what stood on the screen.
 fn ask(bench: &Bench, line: &str, first: &str, second: &str) -> (i32, String) {
     let mut terminal = Terminal::start(&bench.shell(&format!("exec {line}")));
-    terminal.shows("Password: ");
-    terminal.type_keys(&format!("{first}\n"));
-    terminal.shows("Reenter password: ");
-    terminal.type_keys(&format!("{second}\n"));
+    for (prompt, answer) in [("Password: ", first), ("Reenter password: ", second)] {
+        terminal.shows(prompt);
+        // nobody types as soon as the prompt is there
+        eventually(|| terminal.hides_keys(), || "the password would be shown".to_owned());
+        terminal.type_keys(&format!("{answer}\n"));
+    }
     terminal.finish()
 }
 

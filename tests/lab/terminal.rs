@@ -71,6 +71,10 @@ impl Terminal {
         tcgetattr(&self.person).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }
 
+    pub(crate) fn hides_keys(&self) -> bool {
+        !tcgetattr(&self.person).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+
     /// Waits for the end of the program: its exit code and all that was shown.
     #[track_caller]
     pub(crate) fn finish(mut self) -> (i32, String) {

@@ -109,7 +109,8 @@ fn the_greeting_says_what_runs_where_and_what_to_try() {
         "GroveMQ {}
 
   broker  127.0.0.1 and [::1], port {port}, this machine only (--public opens it)
-  thing   button0 (D3), potentiometer0 (A0), clock0, led0 (D4), led1 (D5) on a simulated GrovePi board
+  thing   button0 (D3), potentiometer0 (A0), clock0, led0 (D4), led1 (D5)
+          on a simulated GrovePi board
 
   try     in other terminals:
             grovemq sub -p {port} -t '#' -v

@@ -132,7 +132,8 @@ impl Options {
         };
         let mut text = format!("GroveMQ {}\n\n  broker  {reach}\n", env!("CARGO_PKG_VERSION"));
         if self.thing {
-            let _infallible = writeln!(text, "  thing   {} on a simulated GrovePi board", panel.names());
+            let _infallible =
+                writeln!(text, "  thing   {}\n          on a simulated GrovePi board", panel.names());
         }
         text.push_str("\n  try     in other terminals:\n");
         let _infallible = writeln!(text, "            grovemq sub{option} -t '#' -v");
