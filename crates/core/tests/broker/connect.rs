@@ -141,10 +141,10 @@ fn logins_are_checked_elsewhere() {
     let user = |version| Connect { username: Some("u"), password: Some(b"p"), ..version };
     let table = [
         (user(v5("a")), Verdict::Allow, "CONNACK Success; PINGRESP"),
-        (user(v5("a")), Verdict::Deny, "CONNACK BadUserNameOrPassword; closed"),
+        (user(v5("a")), Verdict::Deny, "CONNACK NotAuthorized; closed"),
         (user(v5("a")), Verdict::Unavailable, "CONNACK ServerUnavailable; closed"),
         (user(v3("a")), Verdict::Allow, "CONNACK 0; PINGRESP"),
-        (user(v3("a")), Verdict::Deny, "CONNACK 4; closed"),
+        (user(v3("a")), Verdict::Deny, "CONNACK 5; closed"),
         (user(v3("a")), Verdict::Unavailable, "CONNACK 3; closed"),
     ];
     for (connect, verdict, expected) in table {

@@ -1,1 +1,196 @@
-//! limits
+//! Bounds: queues, slow readers, packet sizes, work per turn.
+
+use crate::bench::*;
+use grovemq_codec::{Connect, ConnectProperties, Packet, PacketType, PublishProperties};
+use grovemq_core::{Limits, Settings};
+
+const NOTHING: [&str; 0] = [];
+
+fn sized(client_id: &str, bytes: u32, aliases: u16) -> Connect<'_> {
+    let properties = ConnectProperties {
+        maximum_packet_size: Some(bytes),
+        topic_alias_maximum: Some(aliases),
+        ..ConnectProperties::default()
+    };
+    Connect { properties, ..v5(client_id) }
+}
+
+/// Fault A23: what is too large for a client is dropped for it alone, and leaves its place.
+#[test]
+fn a23_maximum_packet_size_of_a_client() {
+    let limits = Limits { inflight_max: 1, ..Limits::default() };
+    for aliases in [0, 5] {
+        for qos in 0..=2 {
+            let mut bench = Bench::new(with_limits(limits.clone()));
+            assert_eq!(bench.connect("s", sized("s", 20, aliases)), ["CONNACK Success"]);
+            bench.feed("s", &subscribe(&[("t", options(qos))]));
+            bench.connect("p", v5("p"));
+            let room = 20 - 2 - 3 - 1 - if qos > 0 { 2 } else { 0 };
+            for size in [room + 1, 100, 10_000] {
+                bench.feed("p", &publish(qos, 1, "t", &"x".repeat(size)));
+                bench.feed("p", &ack(PacketType::PubRel, 1));
+                assert_eq!(bench.take("s"), NOTHING, "{size} bytes at QoS {qos}");
+            }
+            bench.feed("p", &publish(qos, 1, "t", &"x".repeat(room)));
+            let lines = bench.take("s");
+            assert_eq!(
+                lines.len(),
+                1,
+                "exactly as much as the client takes, with {aliases} aliases, QoS {qos}"
+            );
+            assert!(lines[0].ends_with(&"x".repeat(room)));
+            assert_eq!(bench.stats().publish_dropped, 3);
+        }
+    }
+}
+
+/// An alias whose packet was not sent is not known to the client.
+#[test]
+fn an_alias_is_not_used_before_it_was_told() {
+    let mut bench = Bench::new(settings());
+    bench.connect("s", sized("s", 30, 5));
+    bench.feed("s", &subscribe(&[("#", options(0))]));
+    bench.connect("p", v5("p"));
+    bench.feed("p", &publish(0, 0, "t", &"x".repeat(100)));
+    bench.feed("p", &publish(0, 0, "t", "y"));
+    bench.feed("p", &publish(0, 0, "t", &"x".repeat(100)));
+    bench.feed("p", &publish(0, 0, "t", "z"));
+    assert_eq!(bench.take("s"), ["PUBLISH t q0 alias1 y", "PUBLISH  q0 alias1 z"]);
+}
+
+#[test]
+fn packets_above_the_brokers_limit_close() {
+    let limits = Limits { packet_bytes_max: 100, connect_bytes_max: 50, ..Limits::default() };
+    let mut bench = Bench::new(with_limits(limits));
+    bench.connect("p", v5("p"));
+    let payload = "x".repeat(100 - 2 - 3 - 1);
+    assert_eq!(bench.feed("p", &publish(0, 0, "t", &payload)), NOTHING);
+    assert_eq!(bench.feed("p", &publish(0, 0, "tt", &payload)), ["DISCONNECT PacketTooLarge", "closed"]);
+    assert_eq!(bench.connect("q", v5(&"q".repeat(50))), ["closed"]);
+    assert_eq!(bench.len(), (0, 0));
+}
+
+/// Fault C16 and the limits of a queue: the newest are dropped and counted.
+#[test]
+fn queues_of_absent_clients() {
+    let cases: [(Limits, usize); 3] = [
+        (Limits { queue_messages_max: 5, ..Limits::default() }, 5),
+        // each message has 11 bytes; the one that reaches the bound still fits
+        (Limits { queue_bytes_max: 30, ..Limits::default() }, 3),
+        (Limits { queue_messages_max: 0, ..Limits::default() }, 20),
+    ];
+    for (limits, kept) in cases {
+        for queue_qos0 in [false, true] {
+            let settings = Settings { queue_qos0, ..with_limits(limits.clone()) };
+            let mut bench = Bench::new(settings);
+            bench.connect("s", durable("s", 100));
+            bench.feed("s", &subscribe(&[("t", options(2))]));
+            bench.cut("s");
+            bench.connect("p", v5("p"));
+            for n in 0..20 {
+                bench.feed("p", &publish(n % 2, 1, "t", &format!("{n:010}")));
+            }
+            let expected: Vec<usize> = (0..20).filter(|n| queue_qos0 || n % 2 == 1).take(kept).collect();
+            let lines = bench.connect("s", durable("s", 100));
+            let got: Vec<usize> =
+                lines[1..].iter().map(|l| l.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+            assert_eq!(got, expected);
+        }
+    }
+}
+
+/// Fault C05: who does not read costs a bounded amount of memory, and nothing but his own messages.
+#[test]
+fn c05_a_slow_reader() {
+    let limits =
+        Limits { output_bytes_max: 10_000, queue_messages_max: 10, inflight_max: 10, ..Limits::default() };
+    let mut bench = Bench::new(with_limits(limits));
+    for name in ["slow", "quick"] {
+        bench.connect(name, v5(name));
+        bench.feed(name, &subscribe(&[("t0", options(0)), ("t1", options(1))]));
+    }
+    bench.connect("p", v5("p"));
+    bench.reading("slow", false);
+    let payload = "x".repeat(100);
+    for _ in 0..1000 {
+        bench.feed("p", &publish(0, 0, "t0", &payload));
+        assert_eq!(bench.take("quick").len(), 1);
+    }
+    for n in 1..=30 {
+        bench.feed("p", &publish(1, 1, "t1", &n.to_string()));
+        assert_eq!(bench.take("quick").len(), 1);
+        bench.feed("quick", &ack(PacketType::PubAck, n));
+    }
+    bench.reading("slow", true);
+    let lines = bench.take("slow");
+    let (zero, one): (Vec<_>, Vec<_>) = lines.iter().partition(|l| l.starts_with("PUBLISH t0"));
+    assert!((90..110).contains(&zero.len()), "{}", zero.len());
+    assert_eq!(one.len(), 10, "the first ten waited and came when there was room again");
+    assert_eq!(bench.stats().publish_dropped, 1000 - zero.len() as u64 + 20);
+    bench.feed("p", &publish(0, 0, "t0", "alive"));
+    assert_eq!(bench.take("slow"), ["PUBLISH t0 q0 alive"]);
+}
+
+/// What stands in the way of resending must not stop it for good.
+#[test]
+fn large_messages_in_flight_are_all_sent_again() {
+    let limits = Limits { output_bytes_max: 10_000, ..Limits::default() };
+    let mut bench = Bench::new(with_limits(limits));
+    bench.connect("s", durable("s", 100));
+    bench.feed("s", &subscribe(&[("t", options(2))]));
+    bench.connect("p", v5("p"));
+    let payload = "x".repeat(6000);
+    for id in 1..=10 {
+        bench.feed("p", &publish(2, id, "t", &payload));
+    }
+    assert_eq!(bench.take("s").len(), 10);
+    bench.cut("s");
+    bench.open("s", 0);
+    bench.reading("s", false);
+    bench.feed("s", &Packet::Connect(durable("s", 100)));
+    bench.reading("s", true);
+    assert_eq!(bench.take("s").len(), 11);
+}
+
+/// One connection may not keep the loop for itself; nothing is lost by taking turns.
+#[test]
+fn work_is_cut_into_turns() {
+    let limits = Limits { turn_deliveries_max: 10, ..Limits::default() };
+    let mut bench = Bench::new(with_limits(limits));
+    bench.connect("s", v5("s"));
+    bench.feed("s", &subscribe(&[("t", options(0))]));
+    bench.connect("p", v5("p"));
+    let mut bytes = Vec::new();
+    for n in 0..1000 {
+        publish(0, 0, "t", &n.to_string()).encode(grovemq_codec::Version::V5, &mut bytes).unwrap();
+    }
+    bench.feed_bytes("p", &bytes);
+    let got: Vec<u32> =
+        bench.take("s").iter().map(|l| l.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(got, (0..1000).collect::<Vec<_>>());
+}
+
+/// Packets may come in any pieces.
+#[test]
+fn packets_in_pieces() {
+    let version = grovemq_codec::Version::V5;
+    let mut bytes = Vec::new();
+    Packet::Connect(v5("p")).encode(version, &mut bytes).unwrap();
+    subscribe(&[("t", options(1))]).encode(version, &mut bytes).unwrap();
+    let properties = PublishProperties { message_expiry: Some(5), ..PublishProperties::default() };
+    with(message(1, 1, "t", "x"), properties).encode(version, &mut bytes).unwrap();
+    Packet::PingReq.encode(version, &mut bytes).unwrap();
+    let mut whole = Vec::new();
+    for size in 1..=bytes.len() {
+        let mut bench = Bench::new(settings());
+        bench.open("p", 0);
+        bench.version("p", version);
+        let lines: Vec<String> = bytes.chunks(size).flat_map(|piece| bench.feed_bytes("p", piece)).collect();
+        if whole.is_empty() {
+            whole = lines;
+            assert_eq!(whole.len(), 5);
+        } else {
+            assert_eq!(lines, whole, "pieces of {size}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A stream between a client and the broker: late, in pieces, and gone at any moment.
+
+use crate::random::Random;
+use grovemq_core::{Key, Time};
+use std::collections::VecDeque;
+
+pub struct Link {
+    pub client: usize,
+    pub shard: usize,
+    pub key: Key,
+    pub up: Pipe,
+    pub down: Pipe,
+    /// Arrived at the broker and not yet taken by it.
+    pub input: Vec<u8>,
+    /// The broker has said that there is something to send.
+    pub unsent: bool,
+    /// The broker looks at its input again at this time.
+    pub paused_until: Time,
+    /// Each side has its end, until it notices that the other's is gone.
+    pub client_open: bool,
+    pub broker_open: bool,
+}
+
+/// One direction.
+#[derive(Default)]
+pub struct Pipe {
+    chunks: VecDeque<(Time, Vec<u8>)>,
+    /// Nothing goes in any more; who has read everything sees the end.
+    pub ended: bool,
+    /// Nothing that goes in comes out.
+    pub broken: bool,
+}
+
+impl Pipe {
+    pub fn push(&mut self, now: Time, random: &mut Random, bytes: Vec<u8>) {
+        if self.ended || self.broken || bytes.is_empty() {
+            return;
+        }
+        let delay = if random.one_in(20) { random.below(2000) } else { random.below(60) };
+        let due = Time(now.0 + delay as u64);
+        let due = self.chunks.back().map_or(due, |(last, _)| due.max(*last));
+        self.chunks.push_back((due, bytes));
+    }
+
+    /// What has arrived, or a piece of it.
+    pub fn pull(&mut self, now: Time, random: &mut Random) -> Option<Vec<u8>> {
+        let (due, bytes) = self.chunks.front_mut()?;
+        if *due > now {
+            return None;
+        }
+        if random.one_in(3) {
+            let piece = 1 + random.below(bytes.len());
+            let rest = bytes.split_off(piece);
+            let piece = std::mem::replace(bytes, rest);
+            if bytes.is_empty() {
+                self.chunks.pop_front();
+            }
+            return Some(piece);
+        }
+        self.chunks.pop_front().map(|(_, bytes)| bytes)
+    }
+
+    /// The connection is torn: a random part of what was under way still arrives.
+    pub fn tear(&mut self, random: &mut Random) {
+        self.chunks.truncate(random.below(self.chunks.len() + 1));
+        if let Some((_, last)) = self.chunks.back_mut() {
+            last.truncate(1 + random.below(last.len()));
+        }
+        self.broken = true;
+        self.ended = true;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.chunks.len() > 5
+    }
+
+    pub fn at_end(&self) -> bool {
+        self.ended && self.chunks.is_empty()
+    }
+}
