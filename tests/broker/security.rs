@@ -251,6 +251,31 @@ fn c13_a_right_taken_away_holds_for_what_waits() {
     peer.expect("PUBLISH1{\"open\" 0002 {} 'y'}");
 }
 
+/// D19: a retained message is not given out once its author may no longer write it, unless that is wanted.
+#[test]
+fn d19_a_retained_message_of_an_author_without_the_right() {
+    for (directive, kept) in [("", false), ("check_retain_source false\n", true)] {
+        let broker =
+            guarded("user user1\ntopic write a\ntopic write b\nuser user2\ntopic read #\n", directive);
+        let port = broker.port();
+        let (mut writer, _) = login(port, "w", Some(("user1", "iotlab")));
+        writer.send("PUBLISH1+retain{\"a\" 0001 {} 'x'} PUBLISH1+retain{\"b\" 0002 {} 'x'}");
+        writer.expect("PUBACK{0001 *} PUBACK{0002 *}");
+        let rules = "user user1\ntopic write b\nuser user2\ntopic read #\n";
+        std::fs::write(broker.dir().join("rules"), rules).unwrap();
+        reload(&broker, 1);
+        let (mut reader, _) = login(port, "r", Some(("user2", "iotlab")));
+        if kept {
+            reader.subscribe_v5("a", 0);
+            reader.expect("PUBLISH+retain{\"a\" {} 'x'}");
+        }
+        reader.subscribe_v5("+", 0);
+        let a = if kept { "PUBLISH+retain{\"a\" {} 'x'}" } else { "" };
+        reader.expect_in_any_order(&format!("{a} PUBLISH+retain{{\"b\" {{}} 'x'}}"));
+        reader.ping();
+    }
+}
+
 /// D15: a user name is put into a pattern as it is; wildcards in it open nothing.
 #[test]
 fn d15_wildcards_in_a_name_open_nothing() {
