@@ -101,6 +101,17 @@ fn debian_subscriber_hears_it_too() {
 }
 
 #[test]
+fn each_word_of_a_script_has_its_effect() {
+    let script = b"press\nknob 512\nrelease\nknob 1024\nquit\n";
+    let end = Program::run(&mut command(free_port(), &[]), script, SOON).success();
+    let shown = end.text();
+    for state in ["led0 on    led1 off", "led0 on    led1 50 %", "led0 off   led1 50 %"] {
+        assert!(shown.contains(state), "{state} in {shown}");
+    }
+    assert_eq!(end.stderr, "Unknown word 'knob 1024': press, release, knob 0…1023 or quit.\n");
+}
+
+#[test]
 fn the_greeting_says_what_runs_where_and_what_to_try() {
     let up = Up::start(&[]);
     let (port, ip) = (up.port, up.address());

@@ -2,7 +2,14 @@
 
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, IsTerminal, Read};
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// The rightmost position of a knob.
+pub(crate) const KNOB_MAX: u16 = 1023;
+/// How long a word has at least to have its effect, before the next one of a script: a thing looks at its knob every
+/// 0.4 s, and at its button more often.
+const WORD: Duration = Duration::from_millis(500);
 
 /// What a person wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,10 +126,11 @@ impl Sequence {
 fn read_words(controls: &UnboundedSender<Control>) {
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { return };
-        let control = word(&line);
-        if control.is_some_and(|control| controls.send(control).is_err()) {
+        let Some(control) = word(&line) else { continue };
+        if controls.send(control).is_err() {
             return;
         }
+        std::thread::sleep(WORD);
     }
 }
 
@@ -136,7 +144,8 @@ fn word(line: &str) -> Option<Control> {
         ("-", None, None) => Control::Turn(false),
         ("quit" | "q", None, None) => Control::Quit,
         ("knob", Some(value), None) => {
-            value.parse().map_or_else(|_| Control::Unknown(line.trim().to_owned()), Control::Knob)
+            let position = value.parse().ok().filter(|position| *position <= KNOB_MAX);
+            position.map_or_else(|| Control::Unknown(line.trim().to_owned()), Control::Knob)
         }
         _ => Control::Unknown(line.trim().to_owned()),
     };
@@ -169,6 +178,7 @@ mod tests {
         assert_eq!(word("press"), Some(Control::Press(true)));
         assert_eq!(word(" release "), Some(Control::Press(false)));
         assert_eq!(word("knob 512"), Some(Control::Knob(512)));
+        assert_eq!(word("knob 1024"), Some(Control::Unknown("knob 1024".into())));
         assert_eq!(word("knob far"), Some(Control::Unknown("knob far".into())));
         assert_eq!(word(""), None);
         assert_eq!(word("quit"), Some(Control::Quit));

@@ -1,7 +1,7 @@
 //! `grovemq up`: a broker, and a thing on a simulated board with keys to play on it.
 
 use crate::exit::Exit;
-use crate::keys::{Control, Keys};
+use crate::keys::{Control, KNOB_MAX, Keys};
 use crate::{Call, complain};
 use grovemq_broker::{Broker, Log as BrokerLog};
 use grovemq_config::{Config, LogType, LogTypes, Overlay, port_argument};
@@ -33,7 +33,6 @@ const LOOK: Duration = Duration::from_millis(40);
 const TURN: u16 = 32;
 /// How long the broker has to hear the thing's good-bye and to pass it on, before it ends too.
 const FAREWELL: Duration = Duration::from_millis(250);
-const KNOB_MAX: u16 = 1023;
 
 #[derive(Debug, PartialEq)]
 struct Options {
