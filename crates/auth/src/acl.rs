@@ -12,6 +12,7 @@
 //! the patterns. What no rule allows is denied, so an empty file denies everything. `read` is the right to be
 //! sent a message, `write` the right to publish it; subscribing needs no right.
 
+mod dead;
 mod explain;
 mod parse;
 
@@ -20,6 +21,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use dead::DeadRule;
 pub use explain::Explanation;
 pub use parse::{AclError, AclWarning, Problem};
 

@@ -68,7 +68,7 @@ pub(crate) struct Draft {
     settings: Vec<Setting>,
 }
 
-/// A line that was obeyed.
+/// A line that was understood.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// What it belongs to.

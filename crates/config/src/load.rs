@@ -41,7 +41,7 @@ impl Config {
 pub struct Inspection {
     /// What it amounts to, as far as there are no errors.
     pub config: Config,
-    /// The lines that were obeyed, in their order.
+    /// The lines that were understood, in their order.
     pub settings: Vec<Setting>,
     /// All errors, then all else.
     pub findings: Vec<Diagnostic>,

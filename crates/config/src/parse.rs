@@ -134,8 +134,8 @@ mod tests {
         let text = "  user   a b  \npid_file\n\u{e9} x";
         let (lines, _) = parse(text, Path::new("t"));
         for (line, text) in lines.iter().zip(text.lines()) {
-            assert!(text[line.name_at..].starts_with(&line.name), "{text}");
-            assert!(text[line.value_at..].starts_with(&line.value), "{text}");
+            assert!(text.get(line.name_at..).unwrap().starts_with(&line.name), "{text}");
+            assert!(text.get(line.value_at..).unwrap().starts_with(&line.value), "{text}");
         }
         assert_eq!((lines[0].name_at, lines[0].value_at, lines[1].value_at), (2, 9, 8));
     }

@@ -95,6 +95,9 @@ fn help(program: &str) -> String {
 }
 
 fn serve(title: &str, call: &Call, arguments: &Arguments) -> Exit {
+    if let (true, Some(file)) = (arguments.test_config, &arguments.config_file) {
+        return crate::check::check(file, false);
+    }
     let (config, warnings) = match load(arguments) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -104,13 +107,6 @@ fn serve(title: &str, call: &Call, arguments: &Arguments) -> Exit {
             return Exit::INVALID;
         }
     };
-    if arguments.test_config {
-        for warning in &warnings {
-            crate::complain(&warning.to_string());
-        }
-        crate::complain("Configuration file is OK.");
-        return Exit::OK;
-    }
     if arguments.daemon && std::env::var_os(DETACHED).is_none() {
         return detach(call);
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod check;
 mod exit;
 mod flags;
 mod format;
@@ -44,6 +45,7 @@ const COMMANDS: &[Command] = &[
         run: up::run,
     },
     Command { name: "broker", original: Some("mosquitto"), about: "Run the MQTT broker", run: broker::run },
+    Command { name: "check", original: None, about: "Check a configuration of the broker", run: check::run },
     Command { name: "pub", original: Some("mosquitto_pub"), about: "Publish a message", run: tools::run_pub },
     Command {
         name: "sub",

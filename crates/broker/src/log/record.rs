@@ -32,8 +32,7 @@ enum Value {
 
 impl Fields {
     pub(crate) fn text(&mut self, name: &'static str, text: &str) -> &mut Self {
-        let text = text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default();
-        self.0.push((name, Value::Text(text.into())));
+        self.0.push((name, Value::Text(cut(text).into())));
         self
     }
 
@@ -61,8 +60,7 @@ impl Record {
     pub(super) fn sentence(&self) -> String {
         let mut line = String::with_capacity(self.text.len());
         push_escaped(&mut line, &self.text);
-        line.truncate(line.floor_char_boundary(TEXT_BYTES_MAX));
-        line
+        cut(&line).into()
     }
 
     /// The moment, as `log_timestamp_format` wants it.
@@ -120,6 +118,12 @@ fn level(kind: LogType) -> &'static str {
         LogType::Information => "information",
         LogType::Debug | LogType::Websockets | LogType::Internal => "debug",
     }
+}
+
+/// As much of a text as a line may hold.
+fn cut(text: &str) -> &str {
+    let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// Control characters would let a client id forge lines; a tab is ours.

@@ -106,7 +106,7 @@ mod tests {
         // local2 is 18, notice is 5
         assert!(head.starts_with("<149>"), "{line}");
         assert!(head.ends_with(&format!("[{}]", std::process::id())), "{line}");
-        assert_eq!(head["<149>".len()..].as_bytes()[15], b' ', "{line}");
+        assert_eq!(head.as_bytes()["<149>".len() + 15], b' ', "{line}");
         syslog.facility = DAEMON;
         syslog.send(LogType::Error, Timestamp::now(), "x").unwrap();
         assert!(read(&server).starts_with("<27>"));
