@@ -41,6 +41,19 @@ pub fn paho_python() -> Command {
     Command::new(path)
 }
 
+/// A node that finds MQTT.js: `GROVEMQ_MQTTJS` is the folder it is installed in, or it is where `cargo xtask test` put it.
+///
+/// # Panics
+/// If it is not there.
+pub fn mqttjs_node() -> Command {
+    let dir = std::env::var_os("GROVEMQ_MQTTJS").map_or_else(|| repository().join("target/mqttjs"), PathBuf::from);
+    let modules = dir.join("node_modules");
+    assert!(modules.join("mqtt").exists(), "{} is missing: `cargo xtask test` makes it", modules.display());
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", modules);
+    command
+}
+
 /// The path of our program: `GROVEMQ_BIN`, or the one beside the running test, built now if it is absent or older than the
 /// sources.
 pub fn grovemq() -> &'static Path {

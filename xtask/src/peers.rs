@@ -12,9 +12,11 @@ const DEBIAN: &[(&str, &str, &str)] = &[
     ("mosquitto", "mosquitto", "debian"),
     ("mosquitto_pub", "mosquitto-clients", "debian"),
     ("tshark", "tshark", "tshark"),
+    ("openssl", "openssl", "openssl"),
 ];
 
 const PAHO: &str = "paho-mqtt==2.1.0";
+const MQTTJS: &str = "mqtt@5.16.0";
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 /// Makes every peer ready. Returns the words of those that are not: tests with such a word in their names cannot run.
@@ -27,6 +29,10 @@ pub(crate) fn prepare(report: &mut Report) -> Vec<&'static str> {
     if let Err(e) = paho() {
         report.leave_out("paho", &format!("no Python with {PAHO}: {e:#}"));
         without.push("paho");
+    }
+    if let Err(e) = mqttjs() {
+        report.leave_out("mqttjs", &format!("no node with {MQTTJS}: {e:#}"));
+        without.push("mqttjs");
     }
     without
 }
@@ -102,6 +108,17 @@ fn paho() -> Result<()> {
         make()?;
     }
     execute(&mut program(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PAHO]))
+}
+
+/// MQTT.js below target/, for the node that is installed.
+fn mqttjs() -> Result<()> {
+    let folder = repository().join("target/mqttjs");
+    if folder.join("node_modules/mqtt/package.json").exists() && succeeds(&mut program("node", &["--version"])) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder)?;
+    let mut install = program("npm", &["install", "--no-audit", "--no-fund", "--silent", "--prefix"]);
+    execute(install.arg(&folder).arg(MQTTJS)).context("apt-get install npm")
 }
 
 fn may_capture() -> bool {

@@ -1,9 +1,9 @@
 //! A connection before its bytes are MQTT's: PROXY header, TLS handshake, WebSocket upgrade.
 
+use crate::Stream;
 use crate::proxy::{self, Progress};
 use crate::tls::{Failure, Handshake, TlsStream};
 use crate::websocket::{self, REQUEST_BYTES_MAX, Rejected, WebSocket};
-use crate::Stream;
 use rustls::pki_types::CertificateDer;
 use rustls::{InvalidMessage, ServerConfig};
 use std::fmt;
@@ -68,7 +68,10 @@ enum Step {
     Tls,
     Request(Vec<u8>),
     /// The answer to the request, and frames that came with it.
-    Reply { reply: Vec<u8>, ahead: Vec<u8> },
+    Reply {
+        reply: Vec<u8>,
+        ahead: Vec<u8>,
+    },
     Passed,
 }
 
@@ -124,7 +127,8 @@ impl Guest {
     }
 
     fn proxy(&mut self) -> Result<bool, Refusal> {
-        let (Step::Proxy(bytes), Some(stream), Some(version)) = (&mut self.step, &mut self.stream, self.entry.proxy)
+        let (Step::Proxy(bytes), Some(stream), Some(version)) =
+            (&mut self.step, &mut self.stream, self.entry.proxy)
         else {
             return Ok(false);
         };
@@ -168,7 +172,9 @@ impl Guest {
     }
 
     fn request(&mut self) -> Result<bool, Refusal> {
-        let (Step::Request(bytes), Some(stream)) = (&mut self.step, &mut self.stream) else { return Ok(false) };
+        let (Step::Request(bytes), Some(stream)) = (&mut self.step, &mut self.stream) else {
+            return Ok(false);
+        };
         let have = bytes.len();
         bytes.resize(REQUEST_BYTES_MAX, 0);
         let result = read(stream, bytes.get_mut(have..).unwrap_or_default());

@@ -179,7 +179,8 @@ fn for_each_tlv(
 ) -> Result<(), Corrupt> {
     while !bytes.is_empty() {
         let (&[kind, hi, lo], rest) = bytes.split_first_chunk::<3>().ok_or(Corrupt)?;
-        let (value, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([hi, lo]))).ok_or(Corrupt)?;
+        let (value, rest) =
+            rest.split_at_checked(usize::from(u16::from_be_bytes([hi, lo]))).ok_or(Corrupt)?;
         each(kind, value)?;
         bytes = rest;
     }
@@ -261,7 +262,8 @@ mod tests {
         assert_eq!((header.source, len), (Some("192.0.2.1:8080".parse().unwrap()), 28));
         assert_eq!(header.tls, None);
 
-        let ssl = [&[7, 0, 0, 0, 0][..], &tlv(0x21, b"TLSv1.3"), &tlv(0x22, b"ann"), &tlv(0x23, b"X")].concat();
+        let ssl =
+            [&[7, 0, 0, 0, 0][..], &tlv(0x21, b"TLSv1.3"), &tlv(0x22, b"ann"), &tlv(0x23, b"X")].concat();
         let body = [V4, &tlv(1, b"mqtt"), &tlv(0x20, &ssl)].concat();
         let tls = read(Version::V2, &v2(0x21, 0x11, &body)).unwrap().0.tls.unwrap();
         assert!(tls.certificate);

@@ -88,13 +88,21 @@ impl TlsStream {
                 "TLSv1.3 cipher TLS_CHACHA20_POLY1305_SHA256"
             }
             (_, Some(suite)) => match suite {
-                CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "TLSv1.2 cipher ECDHE-ECDSA-AES128-GCM-SHA256",
-                CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "TLSv1.2 cipher ECDHE-ECDSA-AES256-GCM-SHA384",
+                CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => {
+                    "TLSv1.2 cipher ECDHE-ECDSA-AES128-GCM-SHA256"
+                }
+                CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => {
+                    "TLSv1.2 cipher ECDHE-ECDSA-AES256-GCM-SHA384"
+                }
                 CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => {
                     "TLSv1.2 cipher ECDHE-ECDSA-CHACHA20-POLY1305"
                 }
-                CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "TLSv1.2 cipher ECDHE-RSA-AES128-GCM-SHA256",
-                CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "TLSv1.2 cipher ECDHE-RSA-AES256-GCM-SHA384",
+                CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => {
+                    "TLSv1.2 cipher ECDHE-RSA-AES128-GCM-SHA256"
+                }
+                CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => {
+                    "TLSv1.2 cipher ECDHE-RSA-AES256-GCM-SHA384"
+                }
                 CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => {
                     "TLSv1.2 cipher ECDHE-RSA-CHACHA20-POLY1305"
                 }

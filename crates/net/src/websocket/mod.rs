@@ -50,14 +50,8 @@ struct Output {
 
 impl WebSocket {
     pub(crate) fn new(inner: Stream, ahead: Vec<u8>) -> Self {
-        let output = Output {
-            pending: [0; PENDING_BYTES_MAX],
-            from: 0,
-            to: 0,
-            owed: 0,
-            pong: None,
-            closing: false,
-        };
+        let output =
+            Output { pending: [0; PENDING_BYTES_MAX], from: 0, to: 0, owed: 0, pong: None, closing: false };
         Self { inner, decoder: Decoder::default(), more: !ahead.is_empty(), ahead, ended: false, output }
     }
 

@@ -42,7 +42,8 @@ impl Rejected {
             431 => "Request Header Fields Too Large",
             _ => "Bad Request",
         };
-        let version = if self.status == 426 { "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" } else { "" };
+        let version =
+            if self.status == 426 { "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" } else { "" };
         format!("HTTP/1.1 {} {title}\r\n{version}Content-Length: 0\r\nConnection: close\r\n\r\n", self.status)
     }
 }
@@ -169,16 +170,19 @@ mod tests {
 
     #[test]
     fn d06_each_bad_request_has_its_status() {
-        let without = |line: &str| {
-            GOOD.split_inclusive("\r\n").filter(|l| !l.starts_with(line)).collect::<String>()
-        };
+        let without =
+            |line: &str| GOOD.split_inclusive("\r\n").filter(|l| !l.starts_with(line)).collect::<String>();
         let table: &[(&str, String, u16)] = &[
             ("no subprotocol", without("Sec-WebSocket-Protocol"), 400),
             ("other subprotocol", GOOD.replace("chat, mqtt", "chat"), 400),
             ("old subprotocol", GOOD.replace("chat, mqtt", "mqttv3.1"), 101),
             ("no key", without("Sec-WebSocket-Key"), 400),
             ("short key", GOOD.replace("dGhlIHNhbXBsZSBub25jZQ==", "AAAA"), 400),
-            ("two keys", GOOD.replace("Origin", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin"), 400),
+            (
+                "two keys",
+                GOOD.replace("Origin", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin"),
+                400,
+            ),
             ("version 8", GOOD.replace(": 13", ": 8"), 426),
             ("no upgrade", without("Upgrade"), 426),
             ("no connection", without("Connection"), 400),
