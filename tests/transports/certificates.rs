@@ -31,7 +31,7 @@ impl Authority {
 
     /// A certificate for the server `localhost`.
     pub(crate) fn server(&self, name: &str) -> Pair {
-        self.sign(params(name))
+        self.sign(&params(name))
     }
 
     /// A client's certificate with a serial number by which it can be revoked.
@@ -39,7 +39,7 @@ impl Authority {
         let mut params = params(name);
         params.distinguished_name.push(DnType::OrganizationName, "Grove");
         params.serial_number = Some(SerialNumber::from(serial));
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// A client's certificate that was valid long ago.
@@ -47,7 +47,7 @@ impl Authority {
         let mut params = params(name);
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// A list that revokes these serial numbers.
@@ -73,7 +73,7 @@ impl Authority {
         &self.pem
     }
 
-    fn sign(&self, params: CertificateParams) -> Pair {
+    fn sign(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Pair { certificate, key: key.serialize_pem() }

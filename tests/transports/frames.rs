@@ -85,11 +85,11 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         n @ 0..126 => bytes.push(0x80 | u8::try_from(n).unwrap()),
         n @ 126..65_536 => {
-            bytes.push(0x80 | 126);
+            bytes.push(0xfe);
             bytes.extend(u16::try_from(n).unwrap().to_be_bytes());
         }
         n => {
-            bytes.push(0x80 | 127);
+            bytes.push(0xff);
             bytes.extend(u64::try_from(n).unwrap().to_be_bytes());
         }
     }

@@ -176,12 +176,11 @@ fn a_reader_that_pauses_gets_every_byte_in_order_and_pongs_between_frames() {
     let (mut got, mut pongs) = (Vec::new(), 0);
     while got.len() < 12 * packet.len() || pongs == 0 {
         let (first, payload) = slow.receive();
-        match first {
-            BINARY => got.extend(payload),
-            _ => {
-                assert_eq!((first, &*payload), (PONG, &b"still there"[..]));
-                pongs += 1;
-            }
+        if first == BINARY {
+            got.extend(payload);
+        } else {
+            assert_eq!((first, &*payload), (PONG, &b"still there"[..]));
+            pongs += 1;
         }
     }
     assert!(got == packet.repeat(12));

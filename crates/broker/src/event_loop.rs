@@ -459,7 +459,7 @@ impl EventLoop {
             wire.stream.shutdown_write().ok();
             if wire.readable {
                 // closing with unread input would reset the stream and could take our last words with it
-                wire.stream.read(&mut self.buffer).ok();
+                drop(wire.stream.read(&mut self.buffer));
             }
         }
         self.shard.release(key);

@@ -155,9 +155,15 @@ impl Broker {
 
     fn reload_certificates(&self) {
         match self.entries.reload() {
-            Ok(warnings) => warnings.into_iter().for_each(|w| self.log.warning(w)),
+            Ok(warnings) => {
+                for warning in warnings {
+                    self.log.warning(warning);
+                }
+            }
             Err(errors) => {
-                errors.into_iter().for_each(|e| self.log.error(e));
+                for error in errors {
+                    self.log.error(error);
+                }
                 self.log.error("Error: No certificate was reloaded, the previous ones stay in use.");
             }
         }

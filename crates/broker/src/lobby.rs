@@ -179,7 +179,7 @@ impl Lobby {
             };
         self.next = (self.next + 1) % self.inboxes.len().max(1);
         if let Some(inbox) = self.inboxes.get(self.next) {
-            inbox.post(Letter::Accepted(Arrival { stream, peer, permit, identity }));
+            inbox.post(Letter::Accepted(Arrival { stream, peer, identity, permit }));
         }
     }
 

@@ -43,8 +43,8 @@ pub(crate) struct Rules {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Name {
     #[default]
-    None,
-    CommonName,
+    Nowhere,
+    Common,
     Subject,
 }
 
@@ -84,9 +84,9 @@ impl Rules {
     pub(crate) fn of(listener: &Listener) -> Self {
         let tls = &listener.tls;
         let name = match (tls.use_identity_as_username, tls.use_subject_as_username) {
-            (true, _) => Name::CommonName,
+            (true, _) => Name::Common,
             (_, true) => Name::Subject,
-            _ => Name::None,
+            _ => Name::Nowhere,
         };
         let at_proxy = listener.proxy.is_some() && !tls.is_on();
         Self {
@@ -105,17 +105,16 @@ impl Rules {
         if self.proxy_certificate && !claim.proxy.is_some_and(|p| p.certificate) {
             return Err("client did not provide a certificate");
         }
-        Ok(match (self.name, claim.certificate) {
-            (Name::None, _) => None,
-            (Name::CommonName, Some(certificate)) => common_name(certificate),
+        let name = match (self.name, claim.certificate) {
+            (Name::Nowhere, _) | (Name::Subject, None) => None,
+            (Name::Common, Some(certificate)) => common_name(certificate),
             (Name::Subject, Some(certificate)) => subject(certificate),
-            (Name::CommonName, None) => {
+            (Name::Common, None) => {
                 let proxy = claim.proxy.filter(|p| p.certificate);
                 proxy.and_then(|p| p.common_name.as_deref()).map(Into::into)
             }
-            (Name::Subject, None) => None,
-        }
-        .filter(|name: &Box<str>| !name.is_empty() && !name.contains('\0')))
+        };
+        Ok(name.filter(|name| !name.is_empty() && !name.contains('\0')))
     }
 }
 

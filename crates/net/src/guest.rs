@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
-/// First byte of a TLS record that holds a ClientHello.
+/// First byte of a TLS record that begins a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What a listener asks of a connection.
@@ -195,7 +195,7 @@ impl Guest {
             }
             Err(rejected) => {
                 // it is short, and the first thing we write
-                stream.write(rejected.reply().as_bytes()).ok();
+                stream.write_all(rejected.reply().as_bytes()).ok();
                 stream.flush().ok();
                 stream.shutdown_write().ok();
                 drain(stream);

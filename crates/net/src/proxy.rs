@@ -297,7 +297,7 @@ mod tests {
             ("no room for v6 addresses", v2(0x21, 0x21, V4)),
             ("cut TLV", v2(0x21, 0x11, &cut)),
             ("cut TLV in TLV", v2(0x21, 0x11, &nested)),
-            ("65,535 bytes", v2(0x21, 0x11, &[0; 65_535])),
+            ("65,535 bytes", v2(0x21, 0x11, &vec![0; 65_535])),
             ("MQTT", b"\x10\x0c\0\x04MQTT\x04\x02\0\0\0\0\0\0".to_vec()),
         ];
         for (name, bytes) in table {
