@@ -11,43 +11,43 @@ use std::time::Duration;
 
 /// A publication: who, where, with which QoS, and the number of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Publication {
-    pub publisher: usize,
-    pub topic: String,
-    pub qos: u8,
-    pub number: u32,
+pub(crate) struct Publication {
+    pub(crate) publisher: usize,
+    pub(crate) topic: String,
+    pub(crate) qos: u8,
+    pub(crate) number: u32,
 }
 
 /// What came out at a client.
 #[derive(Debug)]
-pub struct Arrival {
-    pub publication: Publication,
+pub(crate) struct Arrival {
+    pub(crate) publication: Publication,
     /// The QoS it came with.
-    pub qos: u8,
-    pub dup: bool,
+    pub(crate) qos: u8,
+    pub(crate) dup: bool,
     /// It answered a subscription, and may be ahead of others still under way among the shards.
-    pub retained: bool,
+    pub(crate) retained: bool,
 }
 
-pub struct Client {
-    pub protocol: Protocol,
-    pub link: Option<u32>,
+pub(crate) struct Client {
+    pub(crate) protocol: Protocol,
+    pub(crate) link: Option<u32>,
     /// Lives through everything and loses nothing; the others come and go without a session.
-    pub durable: bool,
+    pub(crate) durable: bool,
     /// What it subscribes to for good; nothing else is counted on.
-    pub filters: Vec<(String, u8)>,
+    pub(crate) filters: Vec<(String, u8)>,
     /// How many messages each client had published when those subscriptions stood.
-    pub since: Vec<usize>,
-    pub published: Vec<Publication>,
-    pub arrivals: Vec<Arrival>,
+    pub(crate) since: Vec<usize>,
+    pub(crate) published: Vec<Publication>,
+    pub(crate) arrivals: Vec<Arrival>,
     /// Half a packet.
-    pub leftover: Vec<u8>,
+    pub(crate) leftover: Vec<u8>,
     numbers: BTreeMap<(String, u8), u32>,
     v5: bool,
 }
 
 impl Client {
-    pub fn new(id: usize, durable: bool, filters: Vec<(String, u8)>, random: &mut Random) -> Self {
+    pub(crate) fn new(id: usize, durable: bool, filters: Vec<(String, u8)>, random: &mut Random) -> Self {
         let v5 = random.below(3) > 0;
         let will = Message::new(format!("w/{id}"), "gone").qos(Qos::AtLeastOnce);
         let config = Config {
@@ -79,7 +79,7 @@ impl Client {
         }
     }
 
-    pub fn subscribe(&mut self, now: Time, filters: &[(String, u8)]) {
+    pub(crate) fn subscribe(&mut self, now: Time, filters: &[(String, u8)]) {
         let subscription =
             |(filter, qos): &(String, u8)| Subscription::new(filter, Qos::from_u8(*qos).unwrap());
         let subscriptions: Vec<_> = filters.iter().map(subscription).collect();
@@ -87,7 +87,7 @@ impl Client {
         self.protocol.subscribe(now, request, 0).unwrap();
     }
 
-    pub fn publish(
+    pub(crate) fn publish(
         &mut self,
         now: Time,
         id: usize,
@@ -115,7 +115,7 @@ impl Client {
     }
 
     /// Takes note of a message that one of the clients sent.
-    pub fn receive(&mut self, received: &Received) {
+    pub(crate) fn receive(&mut self, received: &Received) {
         let Received { message, dup, .. } = received;
         let text = String::from_utf8_lossy(&message.payload);
         let mut words = text.split(' ').map(str::parse);

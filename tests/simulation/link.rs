@@ -4,35 +4,35 @@ use crate::random::Random;
 use grovemq_core::{Key, Time};
 use std::collections::VecDeque;
 
-pub struct Link {
-    pub client: usize,
-    pub shard: usize,
-    pub key: Key,
-    pub up: Pipe,
-    pub down: Pipe,
+pub(crate) struct Link {
+    pub(crate) client: usize,
+    pub(crate) shard: usize,
+    pub(crate) key: Key,
+    pub(crate) up: Pipe,
+    pub(crate) down: Pipe,
     /// Arrived at the broker and not yet taken by it.
-    pub input: Vec<u8>,
+    pub(crate) input: Vec<u8>,
     /// The broker has said that there is something to send.
-    pub unsent: bool,
+    pub(crate) unsent: bool,
     /// The broker looks at its input again at this time.
-    pub paused_until: Time,
+    pub(crate) paused_until: Time,
     /// Each side has its end, until it notices that the other's is gone.
-    pub client_open: bool,
-    pub broker_open: bool,
+    pub(crate) client_open: bool,
+    pub(crate) broker_open: bool,
 }
 
 /// One direction.
 #[derive(Default)]
-pub struct Pipe {
+pub(crate) struct Pipe {
     chunks: VecDeque<(Time, Vec<u8>)>,
     /// Nothing goes in any more; who has read everything sees the end.
-    pub ended: bool,
+    pub(crate) ended: bool,
     /// Nothing that goes in comes out.
-    pub broken: bool,
+    pub(crate) broken: bool,
 }
 
 impl Pipe {
-    pub fn push(&mut self, now: Time, random: &mut Random, bytes: Vec<u8>) {
+    pub(crate) fn push(&mut self, now: Time, random: &mut Random, bytes: Vec<u8>) {
         if self.ended || self.broken || bytes.is_empty() {
             return;
         }
@@ -43,7 +43,7 @@ impl Pipe {
     }
 
     /// What has arrived, or a piece of it.
-    pub fn pull(&mut self, now: Time, random: &mut Random) -> Option<Vec<u8>> {
+    pub(crate) fn pull(&mut self, now: Time, random: &mut Random) -> Option<Vec<u8>> {
         let (due, bytes) = self.chunks.front_mut()?;
         if *due > now {
             return None;
@@ -61,7 +61,7 @@ impl Pipe {
     }
 
     /// The connection is torn: a random part of what was under way still arrives.
-    pub fn tear(&mut self, random: &mut Random) {
+    pub(crate) fn tear(&mut self, random: &mut Random) {
         self.chunks.truncate(random.below(self.chunks.len() + 1));
         if let Some((_, last)) = self.chunks.back_mut() {
             last.truncate(1 + random.below(last.len()));
@@ -70,15 +70,15 @@ impl Pipe {
         self.ended = true;
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
 
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.chunks.len() > 5
     }
 
-    pub fn at_end(&self) -> bool {
+    pub(crate) fn at_end(&self) -> bool {
         self.ended && self.chunks.is_empty()
     }
 }

@@ -19,11 +19,11 @@ const MEMBERS: usize = 2;
 /// And from this one on they subscribe late.
 const LATE: usize = 4;
 
-pub struct World {
-    pub now: Time,
-    pub router: Arc<Router>,
-    pub clients: Vec<Client>,
-    pub shards: Vec<Shard>,
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) router: Arc<Router>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) shards: Vec<Shard>,
     links: BTreeMap<u32, Link>,
     next_link: u32,
     mail: BTreeMap<(usize, usize), VecDeque<(Time, Batch)>>,
@@ -34,19 +34,18 @@ pub struct World {
     calm: bool,
 }
 
-/// What is still under way.
+/// What is still under way, and at which client.
 #[derive(Debug)]
 enum Unrest {
     Client(usize),
-    /// Link, and whose it is.
-    Link(u32, usize),
-    Outbox(u32, usize),
+    Link(usize),
+    Outbox(usize),
     Mail,
     Work,
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let limits = Limits {
             inflight_max: random.of(&[1, 2, 20, 0]),
@@ -108,7 +107,7 @@ impl World {
     }
 
     /// Everyone comes and subscribes, undisturbed; some wait until the others have begun.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.subscribe(0..LATE);
         self.rage(20);
         self.settle();
@@ -130,7 +129,7 @@ impl World {
     }
 
     /// So many steps in which anything may happen.
-    pub fn rage(&mut self, steps: usize) {
+    pub(crate) fn rage(&mut self, steps: usize) {
         self.calm = false;
         for _ in 0..steps {
             if self.random.one_in(2) {
@@ -143,14 +142,12 @@ impl World {
     }
 
     /// Everyone comes back, and all that is under way arrives.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for step in 0.. {
             if step >= 50_000 {
                 let unrest = self.unrest();
                 let client = match unrest {
-                    Some(Unrest::Client(id) | Unrest::Link(_, id) | Unrest::Outbox(_, id)) => {
-                        self.clients.get(id)
-                    }
+                    Some(Unrest::Client(id) | Unrest::Link(id) | Unrest::Outbox(id)) => self.clients.get(id),
                     _ => None,
                 };
                 panic!("never comes to rest: {unrest:?} {:?}", client.map(|c| &c.protocol));
@@ -174,12 +171,12 @@ impl World {
                 return Some(Unrest::Client(id));
             }
         }
-        for (id, link) in &self.links {
+        for link in self.links.values() {
             if !link.up.is_empty() || !link.down.is_empty() || !link.input.is_empty() {
-                return Some(Unrest::Link(*id, link.client));
+                return Some(Unrest::Link(link.client));
             }
             if !self.shards[link.shard].outbox(link.key).is_some_and(grovemq_core::Outbox::is_empty) {
-                return Some(Unrest::Outbox(*id, link.client));
+                return Some(Unrest::Outbox(link.client));
             }
         }
         if self.mail.values().any(|m| !m.is_empty()) {
@@ -364,7 +361,7 @@ impl World {
             }
         }
         while let Some(action) = self.shards[id].poll_action() {
-            self.act(id, action);
+            self.act(id, &action);
         }
         while let Some(key) = self.shards[id].poll_dirty() {
             if let Some(link) =
@@ -420,9 +417,9 @@ impl World {
         link.down.push(self.now, &mut self.random, bytes);
     }
 
-    fn act(&mut self, shard: usize, action: Action) {
+    fn act(&mut self, shard: usize, action: &Action) {
         let of = |key: Key| move |(_, l): &(&u32, &Link)| l.broker_open && l.shard == shard && l.key == key;
-        match action {
+        match *action {
             Action::Close(key) => {
                 // a stream that ended while it moved closes where it has gone
                 let Some((&id, _)) = self.links.iter().find(of(key)) else { return };
@@ -447,7 +444,7 @@ impl World {
                 let due = Time(self.now.0 + self.random.below(100) as u64);
                 self.verdicts.push((due, shard, key));
             }
-            other => panic!("not asked for: {other:?}"),
+            Action::Control(..) => panic!("not asked for"),
         }
     }
 

@@ -87,12 +87,17 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Default)]
 struct Model(Vec<(String, Option<usize>, Subscription)>);
 
+/// Session, QoS, No Local, Retain As Published, subscription identifiers.
+type Local = (Key, Qos, bool, bool, Vec<u32>);
+/// Session, whether it is online, QoS, subscription identifier.
+type Member = (SessionRef, bool, Qos, u32);
+
 /// What a topic matched, in an order that both sides can reach.
 #[derive(Debug, PartialEq)]
 struct Matched {
-    local: Vec<(Key, Qos, bool, bool, Vec<u32>)>,
+    local: Vec<Local>,
     remote: u64,
-    groups: Vec<(String, Vec<(SessionRef, bool, Qos, u32)>)>,
+    groups: Vec<(String, Vec<Member>)>,
 }
 
 impl Model {
@@ -102,21 +107,27 @@ impl Model {
 
     fn matched(&self, shard: u16, name: &str) -> Matched {
         let hits = || self.0.iter().filter(|(f, ..)| topic::matches(f, name));
-        let mut local: BTreeMap<Key, (Qos, bool, bool, Vec<u32>)> = BTreeMap::new();
+        let mut local: BTreeMap<Key, Local> = BTreeMap::new();
         let mut remote = 0;
-        let mut groups: BTreeMap<(&str, usize), Vec<(SessionRef, bool, Qos, u32)>> = BTreeMap::new();
+        let mut groups: BTreeMap<(&str, usize), Vec<Member>> = BTreeMap::new();
         for (filter, group, s) in hits() {
             if let Some(group) = group {
                 groups.entry((filter, *group)).or_default().push((s.session, s.online, s.qos, s.id));
             } else if s.session.shard != shard {
                 remote |= 1 << s.session.shard;
             } else if may_read(s.session.key, name) {
-                let d = local.entry(s.session.key).or_insert((Qos::AtMostOnce, true, false, Vec::new()));
-                d.0 = d.0.max(s.qos);
-                d.1 &= s.no_local;
-                d.2 |= s.retain_as_published;
-                d.3.extend((s.id != 0).then_some(s.id));
-                d.3.sort_unstable();
+                let d = local.entry(s.session.key).or_insert((
+                    s.session.key,
+                    Qos::AtMostOnce,
+                    true,
+                    false,
+                    Vec::new(),
+                ));
+                d.1 = d.1.max(s.qos);
+                d.2 &= s.no_local;
+                d.3 |= s.retain_as_published;
+                d.4.extend((s.id != 0).then_some(s.id));
+                d.4.sort_unstable();
             }
         }
         let mut groups: Vec<_> = groups
@@ -127,7 +138,7 @@ impl Model {
             })
             .collect();
         groups.sort_unstable();
-        Matched { local: local.into_iter().map(|(k, d)| (k, d.0, d.1, d.2, d.3)).collect(), remote, groups }
+        Matched { local: local.into_values().collect(), remote, groups }
     }
 }
 
@@ -184,12 +195,11 @@ impl Bench {
                 assert_eq!(self.router.subscription(&filter, group.map(|g| GROUPS[g]), session), Some(s));
                 let place = self.model.position(session, &filter, group);
                 assert_eq!(new, place.is_none());
-                match place {
-                    Some(place) => self.model.0[place].2 = s,
-                    None => {
-                        self.model.0.push((filter, group, s));
-                        self.nodes[usize::from(n)].push((node, group.map(|g| GROUPS[g].into())));
-                    }
+                if let Some(place) = place {
+                    self.model.0[place].2 = s;
+                } else {
+                    self.model.0.push((filter, group, s));
+                    self.nodes[usize::from(n)].push((node, group.map(|g| GROUPS[g].into())));
                 }
             }
             Op::Unsubscribe { session: n, filter, group } => {

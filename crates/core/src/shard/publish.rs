@@ -135,10 +135,13 @@ impl Shard {
                 self.ask_driver(key, session, message);
                 return ReasonCode::Success;
             }
+            let mut slot = slot;
             let shared = message.retain.then(|| message.to_shared());
             if let Some(message) = &shared {
                 let source = self.clients.sessions.get(session).and_then(Session::source);
                 self.keep(message.clone(), source);
+                // matched after it was kept: who subscribes meanwhile on another shard misses it on neither way
+                slot = self.lookup(message.topic(), u32::try_from(slot).unwrap_or(0));
             }
             reached = self.route(now, slot, message, as_is, Some(session), shared);
             if reached == 0 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success }
@@ -232,10 +235,10 @@ impl Shard {
 
     /// A message that no connection brought.
     pub(super) fn publish_own(&mut self, now: Time, message: &Arc<Message>, source: Option<Source>) {
-        let slot = self.lookup(message.topic(), 0);
         if message.view().retain {
             self.keep(message.clone(), source);
         }
+        let slot = self.lookup(message.topic(), 0);
         self.route(now, slot, &message.view(), None, None, Some(message.clone()));
     }
 
@@ -254,16 +257,15 @@ impl Shard {
         message: &MessageRef<'_>,
         frame: Option<&[u8]>,
         publisher: Option<Key>,
-        shared: Option<Arc<Message>>,
+        mut shared: Option<Arc<Message>>,
     ) -> u32 {
-        let mut shared = shared;
         let Some(entry) = self.cache.entry(slot) else { return 0 };
         let mut remote = entry.remote;
         let mut reached = 0;
         while remote != 0 {
-            let shard = remote.trailing_zeros() as usize;
+            let to = remote.trailing_zeros() as usize;
             remote &= remote - 1;
-            if let Some(batch) = self.mail.get_mut(shard) {
+            if let Some(batch) = self.mail.get_mut(to) {
                 batch.push(publisher, Target::Matching, message, &mut shared);
                 reached += 1;
             }

@@ -305,7 +305,7 @@ impl Bench {
             Action::Authenticate(key, login) => {
                 self.streams.values_mut().find(of(key)).unwrap().login = Some(login);
             }
-            other => panic!("not asked for: {other:?}"),
+            Action::Control(..) => panic!("not asked for"),
         }
     }
 
@@ -439,9 +439,9 @@ pub(crate) fn v3_durable(client_id: &str) -> Connect<'_> {
     Connect { clean_start: false, ..v3(client_id) }
 }
 
-pub(crate) fn will<'a>(topic: &'a str, delay: u32) -> Option<Will<'a>> {
+pub(crate) fn will(topic: &str, delay: u32) -> Will<'_> {
     let properties = WillProperties { delay: (delay > 0).then_some(delay), ..WillProperties::default() };
-    Some(Will { qos: Qos::AtMostOnce, retain: false, properties, topic, payload: b"gone" })
+    Will { qos: Qos::AtMostOnce, retain: false, properties, topic, payload: b"gone" }
 }
 
 /// A PUBLISH; the packet id counts only with QoS above 0.
@@ -459,8 +459,9 @@ pub(crate) fn publish<'a>(qos: u8, packet_id: u16, topic: &'a str, payload: &'a 
     Packet::Publish(message(qos, packet_id, topic, payload))
 }
 
-pub(crate) fn with<'a>(publish: Publish<'a>, properties: PublishProperties<'a>) -> Packet<'a> {
-    Packet::Publish(Publish { properties, ..publish })
+pub(crate) fn with<'a>(mut publish: Publish<'a>, properties: PublishProperties<'a>) -> Packet<'a> {
+    publish.properties = properties;
+    Packet::Publish(publish)
 }
 
 pub(crate) fn options(qos: u8) -> SubscribeOptions {

@@ -14,6 +14,7 @@ fn one(lines: &[String]) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn connects_and_refusals() {
     let qos1 = || ListenerLimits { qos_max: 1, ..ListenerLimits::default() };
     let no_retain = || ListenerLimits { retain_available: false, ..ListenerLimits::default() };
@@ -24,12 +25,10 @@ fn connects_and_refusals() {
     let mortal = || Limits { session_expiry_max: Some(100), ..Limits::default() };
     let prefixed = || Settings { client_id_prefix: Some("ok-".into()), ..settings() };
     let stranger = || Settings { listeners: vec![ListenerSettings::default()], ..settings() };
-    let qos2_will = |c: Connect<'static>| Connect {
-        will: Some(Will { qos: Qos::ExactlyOnce, ..will("w", 0).unwrap() }),
-        ..c
-    };
+    let qos2_will =
+        |c: Connect<'static>| Connect { will: Some(Will { qos: Qos::ExactlyOnce, ..will("w", 0) }), ..c };
     let retained_will =
-        |c: Connect<'static>| Connect { will: Some(Will { retain: true, ..will("w", 0).unwrap() }), ..c };
+        |c: Connect<'static>| Connect { will: Some(Will { retain: true, ..will("w", 0) }), ..c };
     let asks = |n| ConnectProperties { session_expiry: Some(n), ..ConnectProperties::default() };
     let method = ConnectProperties { authentication_method: Some("x"), ..ConnectProperties::default() };
     let table: Vec<(&str, Settings, Connect<'_>, &str)> = vec![

@@ -193,11 +193,11 @@ fn b18_all_packet_ids_in_flight() {
 fn c12_order_on_resume() {
     let limits = Limits { inflight_max: 5, ..Limits::default() };
     let mut bench = pair(with_limits(limits), v5("p"), durable("s", 100));
-    let mut sent = 0;
+    let mut last = 0;
     let mut send = |bench: &mut Bench, n| {
         for _ in 0..n {
-            sent += 1;
-            bench.feed("p", &publish(1, 1, "t", &sent.to_string()));
+            last += 1;
+            bench.feed("p", &publish(1, 1, "t", &last.to_string()));
         }
     };
     send(&mut bench, 20);

@@ -222,7 +222,7 @@ fn b23_packets_before_the_end_are_processed() {
     let mut bench = Bench::new(settings());
     bench.connect("s", v5("s"));
     bench.feed("s", &subscribe(&[("t", options(0)), ("w", options(0))]));
-    bench.connect("p", Connect { will: will("w", 0), ..v5("p") });
+    bench.connect("p", Connect { will: Some(will("w", 0)), ..v5("p") });
     let mut bytes = Vec::new();
     publish(0, 0, "t", "last words").encode(grovemq_codec::Version::V5, &mut bytes).unwrap();
     disconnect(ReasonCode::Success, None).encode(grovemq_codec::Version::V5, &mut bytes).unwrap();

@@ -4,6 +4,7 @@ use crate::bench::*;
 use grovemq_codec::{Connect, Packet, PublishProperties, Qos, ReasonCode, Will, WillProperties};
 use grovemq_core::access::Access;
 use grovemq_core::{Limits, Settings};
+use std::fmt::Write;
 
 /// How client `a` ends.
 #[derive(Clone, Copy, Debug)]
@@ -31,20 +32,21 @@ const ENDS: [End; 8] = [
 
 impl End {
     fn happen(self, bench: &mut Bench) {
-        match self {
-            Self::Cut => bench.cut("a"),
-            Self::Disconnect => drop(bench.feed("a", &disconnect(ReasonCode::Success, None))),
-            Self::DisconnectWithWill => {
-                drop(bench.feed("a", &disconnect(ReasonCode::DisconnectWithWill, None)))
-            }
-            Self::DisconnectWithError => {
-                drop(bench.feed("a", &disconnect(ReasonCode::UnspecifiedError, None)))
-            }
-            Self::KeepAlive => bench.wait(15_000),
-            Self::ProtocolError => drop(bench.feed("a", &Packet::PingResp)),
-            Self::TakenOverClean => drop(bench.connect("a2", v5("a"))),
-            Self::TakenOver => drop(bench.connect("a2", durable("a", 100))),
+        let leave = |reason| ("a", disconnect(reason, None));
+        let (stream, packet) = match self {
+            Self::Disconnect => leave(ReasonCode::Success),
+            Self::DisconnectWithWill => leave(ReasonCode::DisconnectWithWill),
+            Self::DisconnectWithError => leave(ReasonCode::UnspecifiedError),
+            Self::ProtocolError => ("a", Packet::PingResp),
+            Self::TakenOverClean => ("a2", Packet::Connect(v5("a"))),
+            Self::TakenOver => ("a2", Packet::Connect(durable("a", 100))),
+            Self::KeepAlive => return bench.wait(15_000),
+            Self::Cut => return bench.cut("a"),
+        };
+        if stream == "a2" {
+            bench.open(stream, 0);
         }
+        bench.feed(stream, &packet);
     }
 }
 
@@ -66,10 +68,13 @@ fn wills_by_ending_delay_and_expiry() {
     let cases = [(0, 0), (0, 100), (20, 0), (20, 100), (200, 100)];
     let mut table = String::from("                       0/0     0/100    20/0  20/100 200/100\n");
     for end in ENDS {
-        table.push_str(&format!("{:20}", format!("{end:?}")));
+        write!(table, "{:20}", format!("{end:?}")).unwrap();
         for (delay, expiry) in cases {
             let mut bench = watcher(settings());
-            bench.connect("a", Connect { will: will("w", delay), keep_alive: 10, ..durable("a", expiry) });
+            bench.connect(
+                "a",
+                Connect { will: Some(will("w", delay)), keep_alive: 10, ..durable("a", expiry) },
+            );
             end.happen(&mut bench);
             let mut when = wills(&mut bench).eq(&1).then_some("now".to_string());
             for second in 1..=300 {
@@ -79,7 +84,7 @@ fn wills_by_ending_delay_and_expiry() {
                     when = Some(format!("{second} s"));
                 }
             }
-            table.push_str(&format!("{:>8}", when.unwrap_or("never".into())));
+            write!(table, "{:>8}", when.unwrap_or("never".into())).unwrap();
         }
         table.push('\n');
     }
@@ -105,10 +110,7 @@ fn shutdown_sends_wills_to_those_who_are_absent() {
     bench.connect("w", durable("w", 1000));
     bench.feed("w", &subscribe(&[("w", options(1))]));
     bench.cut("w");
-    bench.connect(
-        "a",
-        Connect { will: Some(Will { qos: Qos::AtLeastOnce, ..will("w", 0).unwrap() }), ..v5("a") },
-    );
+    bench.connect("a", Connect { will: Some(Will { qos: Qos::AtLeastOnce, ..will("w", 0) }), ..v5("a") });
     bench.shutdown();
     assert_eq!(bench.connect("w", durable("w", 1000)), ["CONNACK Success present", "PUBLISH w q1 #1 gone"]);
 }
@@ -118,7 +120,7 @@ fn shutdown_sends_wills_to_those_who_are_absent() {
 fn a_reconnect_stops_a_delayed_will() {
     let mut bench = watcher(settings());
     for _ in 0..3 {
-        bench.connect("a", Connect { will: will("w", 20), ..durable("a", 100) });
+        bench.connect("a", Connect { will: Some(will("w", 20)), ..durable("a", 100) });
         bench.cut("a");
         bench.wait(19_999);
     }
@@ -158,11 +160,11 @@ fn wills_may_not_go_where_their_author_may_not_write() {
     }));
     bench.feed("w", &subscribe(&[("$SYS/#", options(0)), ("$CONTROL/#", options(0))]));
     for topic in ["w", "$SYS/broker/uptime", "$CONTROL/dynamic-security/v1"] {
-        bench.connect("a", Connect { will: will(topic, 0), ..v5("a") });
+        bench.connect("a", Connect { will: Some(will(topic, 0)), ..v5("a") });
         bench.cut("a");
         assert_eq!(bench.take("w"), [""; 0], "{topic}");
     }
-    bench.connect("b", Connect { will: will("w", 0), ..v5("b") });
+    bench.connect("b", Connect { will: Some(will("w", 0)), ..v5("b") });
     bench.cut("b");
     assert_eq!(wills(&mut bench), 1);
 }
@@ -171,7 +173,7 @@ fn wills_may_not_go_where_their_author_may_not_write() {
 #[test]
 fn a_will_may_be_for_its_author() {
     let mut bench = Bench::new(settings());
-    let qos1 = Will { qos: Qos::AtLeastOnce, ..will("w", 0).unwrap() };
+    let qos1 = Will { qos: Qos::AtLeastOnce, ..will("w", 0) };
     bench.connect("a", Connect { will: Some(qos1), ..durable("a", 100) });
     bench.feed("a", &subscribe(&[("w", options(1))]));
     bench.cut("a");
