@@ -6,7 +6,7 @@ use crate::limits::{CROWDED_PAUSE, EVENTS, GATHER_BYTES, PRESSURE_PAUSE, READ_BY
 use crate::sys::Job;
 use grovemq_codec::frame_len;
 use grovemq_core::observe::{Cause, Peer};
-use grovemq_core::{Action, Batch, Key, Next, Shard, Time, Verdict};
+use grovemq_core::{Action, Key, Next, Shard, Time, Verdict};
 use grovemq_net::Stream;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
@@ -21,6 +21,10 @@ pub(crate) const WAKE: Token = Token(usize::MAX);
 
 /// A connection as the loop sees it.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one fact about the stream, and they combine freely"
+)]
 struct Wire {
     key: Key,
     stream: Stream,
@@ -65,6 +69,7 @@ pub(crate) struct EventLoop {
     buffer: Vec<u8>,
     /// One loop has it.
     acceptor: Option<Box<Acceptor>>,
+    last_turn: bool,
     stopping: bool,
 }
 
@@ -95,6 +100,7 @@ impl EventLoop {
             paused_until: Time::default(),
             buffer: vec![0; READ_BYTES + GATHER_BYTES],
             acceptor: None,
+            last_turn: false,
             stopping: false,
         })
     }
@@ -208,6 +214,11 @@ impl EventLoop {
             }
             // who asked may have stopped waiting
             Letter::Report(reply) => drop(reply.send(self.shard.report(REPORT_SLOTS_MAX))),
+            // one turn more, for what clients sent before the end
+            Letter::Stop if !self.last_turn => {
+                self.last_turn = true;
+                self.inbox.post(Letter::Stop);
+            }
             Letter::Stop => {
                 self.shard.handle_shutdown(now);
                 self.stopping = true;
@@ -389,7 +400,7 @@ impl EventLoop {
         for to in 0..self.inboxes.len() {
             let Ok(shard) = u16::try_from(to) else { break };
             if let (Some(batch), Some(inbox)) = (self.shard.poll_mail(shard), self.inboxes.get(to)) {
-                inbox.post(Letter::Mail(core::mem::replace(batch, Batch::default())));
+                inbox.post(Letter::Mail(core::mem::take(batch)));
             }
         }
     }
@@ -431,13 +442,12 @@ impl EventLoop {
             && let Some(outbox) = self.shard.outbox(key)
             && !outbox.is_empty()
         {
-            let result = match outbox.as_single() {
-                Some(bytes) => wire.stream.write(bytes),
-                None => {
-                    let mut slices = [IoSlice::new(&[]); 64];
-                    let n = outbox.slices(&mut slices);
-                    wire.stream.write_vectored(slices.get(..n).unwrap_or_default())
-                }
+            let result = if let Some(bytes) = outbox.as_single() {
+                wire.stream.write(bytes)
+            } else {
+                let mut slices = [IoSlice::new(&[]); 64];
+                let n = outbox.slices(&mut slices);
+                wire.stream.write_vectored(slices.get(..n).unwrap_or_default())
             };
             match result {
                 Ok(n) if n > 0 => self.shard.sent(now, key, n),

@@ -98,8 +98,7 @@ impl Broker {
             &settings,
             &router,
             &security,
-            &log,
-            &ports,
+            &LogObserver { log: log.clone(), ports },
             &sys,
             &mut threads,
         )
@@ -113,7 +112,13 @@ impl Broker {
             interval: config.sys_interval,
             log: log.clone(),
         };
-        threads.push(spawn("sys", &log, move || Ok(own.run())).map_err(StartError::Thread)?);
+        threads.push(
+            spawn("sys", &log, move || {
+                own.run();
+                Ok(())
+            })
+            .map_err(StartError::Thread)?,
+        );
         let stop = Arc::new(AtomicBool::new(false));
         let lobbies = if doors.iter().any(|d| d.rules.is_some()) {
             let count = inboxes.len().min(limits::LOBBIES_MAX);
@@ -249,13 +254,12 @@ fn start_shards(
     settings: &Arc<Settings>,
     router: &Arc<Router>,
     security: &Security,
-    log: &Log,
-    ports: &Arc<[u16]>,
+    observer: &LogObserver,
     sys: &SyncSender<sys::Job>,
     threads: &mut Vec<JoinHandle<()>>,
 ) -> io::Result<Vec<Arc<Inbox>>> {
     let gates: Arc<[Gate]> = security.gates.clone().into();
-    let logins = security::start_login_threads(gates)?;
+    let logins = security::start_login_threads(&gates)?;
     let polls = (0..count).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
     let inboxes = polls
         .iter()
@@ -264,13 +268,12 @@ fn start_shards(
     let epoch = Instant::now();
     let total = u16::try_from(count).unwrap_or(1);
     for (id, poll) in polls.into_iter().enumerate() {
-        let observer = Box::new(LogObserver { log: log.clone(), ports: ports.clone() });
         let number = u16::try_from(id).unwrap_or(0);
-        let shard = Shard::new(number, total, router.clone(), settings.clone(), observer);
+        let shard = Shard::new(number, total, router.clone(), settings.clone(), Box::new(observer.clone()));
         if let Some(event_loop) =
             EventLoop::new(id, shard, poll, inboxes.clone(), logins.clone(), sys.clone(), epoch)
         {
-            threads.push(spawn(&format!("shard-{id}"), log, move || event_loop.run())?);
+            threads.push(spawn(&format!("shard-{id}"), &observer.log, move || event_loop.run())?);
         }
     }
     Ok(inboxes)

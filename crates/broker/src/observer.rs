@@ -9,7 +9,7 @@ use grovemq_core::observe::{Cause, Connected, Event, Observe, Peer, UNEXPECTED_T
 use std::sync::Arc;
 
 /// Writes events to the log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LogObserver {
     pub(crate) log: Log,
     /// Ports by listener.
@@ -23,28 +23,10 @@ impl Observe for LogObserver {
 
     fn on(&mut self, _: Time, event: Event<'_>) {
         match event {
-            Event::Opened { peer } if self.log.connection_messages() => {
-                let port = self.ports.get(usize::from(peer.listener)).copied().unwrap_or(0);
-                let address = address(peer);
-                let text = format!("New connection from {address} on port {port}.");
-                self.log.event(LogType::Notice, "connection", text, |f| {
-                    f.text("address", &address).number("port", port);
-                });
-            }
+            Event::Opened { peer } if self.log.connection_messages() => self.opened(peer),
             Event::Connected(c) => self.connected(&c),
             Event::Disconnected { peer, client_id, username, cause } if self.log.connection_messages() => {
-                let address = address(peer);
-                if cause == Cause::Protocol(UNEXPECTED_TLS) {
-                    self.log.notice(tls_on_plain(&address));
-                }
-                let who = client_id.unwrap_or(&address);
-                let place = if client_id.is_some() { format!(" [{address}]") } else { String::new() };
-                let reason = reason_text(cause).map(|r| format!(": {r}")).unwrap_or_default();
-                let text = format!("Client {who}{place} disconnected{reason}.");
-                self.log.event(LogType::Notice, "client_disconnected", text, |f| {
-                    f.maybe("client", client_id).text("address", &address).maybe("user", username);
-                    f.text("reason", reason_text(cause).unwrap_or("disconnected by client"));
-                });
+                self.disconnected(peer, client_id, username, cause);
             }
             Event::Opened { .. } | Event::Disconnected { .. } => {}
             Event::Received { client_id, packet } => self.received(client_id, packet),
@@ -60,9 +42,8 @@ impl Observe for LogObserver {
             }
             Event::Sent { client_id, name, packet_id, reason } => {
                 let detail = match name {
-                    "PINGRESP" => String::new(),
+                    "PINGRESP" | "SUBACK" | "UNSUBACK" => String::new(),
                     "CONNACK" => format!(" ({packet_id}, {reason})"),
-                    "SUBACK" | "UNSUBACK" => String::new(),
                     "DISCONNECT" => format!(" (rc{reason})"),
                     _ => format!(" (m{packet_id}, rc{reason})"),
                 };
@@ -71,11 +52,16 @@ impl Observe for LogObserver {
                     f.text("packet", name).text("client", client_id).number("reason_code", reason);
                 });
             }
+            Event::Subscribed { client_id, filter, granted, .. } if granted.is_error() => {
+                self.log.event(LogType::Debug, "subscription_denied", format!("\t{filter} (denied)"), |f| {
+                    f.text("client", client_id).text("filter", filter).number("reason_code", granted as u8);
+                });
+            }
             Event::Subscribed { client_id, filter, options, granted } => {
                 self.log.line(LogType::Debug, format!("\t{filter} (QoS {})", options.qos as u8));
-                let text = format!("{client_id} {} {filter}", (granted as u8).min(2));
+                let text = format!("{client_id} {} {filter}", granted as u8);
                 self.log.event(LogType::Subscribe, "subscribed", text, |f| {
-                    f.text("client", client_id).text("filter", filter).number("reason_code", granted as u8);
+                    f.text("client", client_id).text("filter", filter).number("qos", granted as u8);
                 });
             }
             Event::Unsubscribed { client_id, filter } => {
@@ -84,21 +70,7 @@ impl Observe for LogObserver {
                     f.text("client", client_id).text("filter", filter);
                 });
             }
-            Event::Denied { client_id, username, topic, qos, retain, packet_id, bytes, reason } => {
-                let (q, r) = (qos as u8, u8::from(retain));
-                let user = username.map(|u| format!(" (user '{u}')")).unwrap_or_default();
-                let text = format!(
-                    "Denied PUBLISH from {client_id}{user} (d0, q{q}, r{r}, m{packet_id}, '{topic}', ... \
-                     ({bytes} bytes)): {reason}"
-                );
-                self.log.event(LogType::Notice, "publish_denied", text, |f| {
-                    f.text("client", client_id).maybe("user", username).text("topic", topic);
-                    f.number("qos", q)
-                        .flag("retain", retain)
-                        .number("bytes", bytes as u64)
-                        .text("reason", reason);
-                });
-            }
+            Event::Denied { .. } => self.denied(event),
             Event::Dropping { client_id } => {
                 let text = format!("Outgoing messages are being dropped for client {client_id}.");
                 self.log.event(LogType::Notice, "messages_dropped", text, |f| {
@@ -116,6 +88,48 @@ impl Observe for LogObserver {
 }
 
 impl LogObserver {
+    fn opened(&self, peer: Peer) {
+        let port = self.ports.get(usize::from(peer.listener)).copied().unwrap_or(0);
+        let address = address(peer);
+        let text = format!("New connection from {address} on port {port}.");
+        self.log.event(LogType::Notice, "connection", text, |f| {
+            f.text("address", &address).number("port", port);
+        });
+    }
+
+    fn disconnected(&self, peer: Peer, client_id: Option<&str>, username: Option<&str>, cause: Cause) {
+        let address = address(peer);
+        if cause == Cause::Protocol(UNEXPECTED_TLS) {
+            self.log.notice(tls_on_plain(&address));
+        }
+        let who = client_id.unwrap_or(&address);
+        let place = if client_id.is_some() { format!(" [{address}]") } else { String::new() };
+        let reason = reason_text(cause);
+        let because = reason.map(|r| format!(": {r}")).unwrap_or_default();
+        let text = format!("Client {who}{place} disconnected{because}.");
+        self.log.event(LogType::Notice, "client_disconnected", text, |f| {
+            f.maybe("client", client_id).text("address", &address).maybe("user", username);
+            f.text("reason", reason.unwrap_or("disconnected by client"));
+        });
+    }
+
+    fn denied(&self, event: Event<'_>) {
+        let Event::Denied { client_id, username, topic, qos, retain, packet_id, bytes, reason } = event
+        else {
+            return;
+        };
+        let (q, r) = (qos as u8, u8::from(retain));
+        let user = username.map(|u| format!(" (user '{u}')")).unwrap_or_default();
+        let text = format!(
+            "Denied PUBLISH from {client_id}{user} (d0, q{q}, r{r}, m{packet_id}, '{topic}', ... \
+             ({bytes} bytes)): {reason}"
+        );
+        self.log.event(LogType::Notice, "publish_denied", text, |f| {
+            f.text("client", client_id).maybe("user", username).text("topic", topic);
+            f.number("qos", q).flag("retain", retain).number("bytes", bytes as u64).text("reason", reason);
+        });
+    }
+
     fn connected(&self, c: &Connected<'_>) {
         if self.log.connection_messages() {
             let what = if c.bridge { "bridge" } else { "client" };

@@ -125,7 +125,7 @@ impl Security {
 }
 
 /// Starts the threads that check passwords, away from the event loops: a hash may take a tenth of a second.
-pub(crate) fn start_login_threads(gates: Arc<[Gate]>) -> std::io::Result<SyncSender<LoginJob>> {
+pub(crate) fn start_login_threads(gates: &Arc<[Gate]>) -> std::io::Result<SyncSender<LoginJob>> {
     let (sender, receiver) = sync_channel(LOGINS_MAX);
     let receiver = Arc::new(Mutex::new(receiver));
     for n in 0..LOGIN_THREADS {

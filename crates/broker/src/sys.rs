@@ -72,7 +72,8 @@ impl Sys {
                 Err(RecvTimeoutError::Timeout) => self.update(&mut tree, start),
                 Err(RecvTimeoutError::Disconnected) | Ok(Job::Stop) => return,
                 Ok(Job::Configure(interval, listeners)) => {
-                    (self.interval, self.listeners) = (interval, listeners)
+                    self.interval = interval;
+                    self.listeners = listeners;
                 }
                 Ok(Job::Control(request)) => self.answer(&request),
             }
@@ -147,9 +148,12 @@ impl Totals {
     }
 }
 
+type Number = fn(&Totals) -> u64;
+type Counter = fn(&Stats) -> u64;
+
 /// Topics below `$SYS/broker/` with a whole number each.
 #[rustfmt::skip]
-const NUMBERS: &[(&str, fn(&Totals) -> u64)] = &[
+const NUMBERS: &[(&str, Number)] = &[
     ("clients/total", |t| t.census.sessions),
     ("clients/connected", |t| t.census.connected),
     ("clients/active", |t| t.census.connected),
@@ -180,14 +184,14 @@ const NUMBERS: &[(&str, fn(&Totals) -> u64)] = &[
 
 /// Those that only rise.
 #[rustfmt::skip]
-const MAXIMA: &[(&str, fn(&Totals) -> u64)] = &[
+const MAXIMA: &[(&str, Number)] = &[
     ("clients/maximum", |t| t.census.sessions),
     ("heap/maximum", |t| t.heap_bytes),
 ];
 
 /// Averages below `load/`, and the counters whose growth they follow.
 #[rustfmt::skip]
-const LOADS: &[(&str, fn(&Stats) -> u64)] = &[
+const LOADS: &[(&str, Counter)] = &[
     ("messages/received", |s| s.messages_received),
     ("messages/sent", |s| s.messages_sent),
     ("publish/received", |s| s.publish_received),

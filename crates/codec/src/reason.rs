@@ -8,7 +8,6 @@ macro_rules! reason_codes {
     ($($name:ident = $value:literal, $text:literal, [$($kind:ident)*];)*) => {
         /// Why something succeeded or failed. `as u8` gives the byte on the wire.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[expect(clippy::doc_markdown, reason = "the specification's words")]
         #[repr(u8)]
         pub enum ReasonCode {
             $(#[doc = $text] $name = $value,)*

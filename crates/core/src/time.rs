@@ -13,6 +13,7 @@ impl Time {
         self.0.saturating_sub(earlier.0) / 1000
     }
 
+    #[must_use]
     pub fn after_seconds(self, seconds: u32) -> Self {
         Self(self.0.saturating_add(u64::from(seconds) * 1000))
     }

@@ -108,11 +108,13 @@ impl MatchCache {
     }
 
     /// Bounds the memory of all entries together; one alone may be larger.
+    #[must_use]
     pub fn bytes_max(self, bytes_max: usize) -> Self {
         Self { bytes_max, ..self }
     }
 
     /// A session gets a copy for each of its matching subscriptions instead of one for all.
+    #[must_use]
     pub fn duplicates(self, duplicates: bool) -> Self {
         Self { duplicates, ..self }
     }

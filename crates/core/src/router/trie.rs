@@ -45,6 +45,7 @@ struct Node {
     plus: u32,
     hash: u32,
     subscriptions: Subscriptions,
+    #[expect(clippy::box_collection, reason = "one word in each of many nodes")]
     groups: Option<Box<Vec<Group>>>,
 }
 
@@ -54,6 +55,7 @@ enum Subscriptions {
     #[default]
     None,
     One(Subscription),
+    #[expect(clippy::box_collection, reason = "one word in each of many nodes")]
     Many(Box<Vec<Subscription>>),
 }
 
@@ -246,17 +248,14 @@ impl Trie {
             return child;
         }
         let node = Node::new(level, parent);
-        let index = match self.free.pop() {
-            Some(i) => {
-                if let Some(slot) = self.nodes.get_mut(i as usize) {
-                    *slot = node;
-                }
-                i
+        let index = if let Some(i) = self.free.pop() {
+            if let Some(slot) = self.nodes.get_mut(i as usize) {
+                *slot = node;
             }
-            None => {
-                self.nodes.push(node);
-                u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
-            }
+            i
+        } else {
+            self.nodes.push(node);
+            u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
         };
         if let Some(p) = self.nodes.get_mut(parent as usize) {
             match level {

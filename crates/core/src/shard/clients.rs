@@ -18,6 +18,10 @@ use std::sync::Arc;
 const POOL_MAX: usize = 256;
 const POOL_BUFFER_MAX: usize = 256 << 10;
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "settings and flags that have nothing to do with each other"
+)]
 pub(crate) struct Clients {
     pub(crate) connections: Slab<Connection>,
     pub(crate) sessions: Slab<Session>,

@@ -218,25 +218,18 @@ impl Shard {
         }
         self.set_members_online(session_key, true);
         self.send_connack(now, key, connect, &limits, client_id, present, keep_alive, expiry);
-        self.clients.observer.on(
-            now,
-            Event::Connected(Connected {
-                peer,
-                client_id,
-                version: connect.version,
-                clean_start: connect.clean_start,
-                keep_alive,
-                username: connect.username,
-                bridge: connect.bridge,
-                session_present: present,
-                will: connect.will.as_ref().map(|w| WillSummary {
-                    topic: w.topic,
-                    bytes: w.payload.len(),
-                    qos: w.qos,
-                    retain: w.retain,
-                }),
-            }),
-        );
+        let event = Event::Connected(Connected {
+            peer,
+            client_id,
+            version: connect.version,
+            clean_start: connect.clean_start,
+            keep_alive,
+            username: connect.username,
+            bridge: connect.bridge,
+            session_present: present,
+            will: connect.will.as_ref().map(summary),
+        });
+        self.clients.observer.on(now, event);
         self.clients.pump(now, session_key, &mut self.variants);
     }
 
@@ -424,6 +417,10 @@ fn describe(packet: &Packet<'_>) -> (&'static str, u16, u8) {
         Packet::PingResp => ("PINGRESP", 0, 0),
         _ => ("AUTH", 0, 0),
     }
+}
+
+fn summary<'a>(w: &grovemq_codec::Will<'a>) -> WillSummary<'a> {
+    WillSummary { topic: w.topic, bytes: w.payload.len(), qos: w.qos, retain: w.retain }
 }
 
 fn make_will(w: &grovemq_codec::Will<'_>) -> Will {

@@ -4,7 +4,6 @@ use super::Shard;
 use crate::Time;
 use crate::observe::{Cause, Event};
 use crate::qos::{Answer, Arrival, ReceiverStep, SenderStep};
-use crate::session::NEVER;
 use crate::slab::Key;
 use grovemq_codec::{
     Ack, AckProperties, Disconnect, Frame, Packet, PacketType, Publish, ReasonCode, Version,
@@ -28,7 +27,7 @@ impl Shard {
         match packet {
             Packet::PubAck(ack) => self.on_answer(now, key, &ack, Answer::PubAck),
             Packet::PubRec(ack) if ack.reason.is_error() => {
-                self.on_answer(now, key, &ack, Answer::PubRecError)
+                self.on_answer(now, key, &ack, Answer::PubRecError);
             }
             Packet::PubRec(ack) => self.on_answer(now, key, &ack, Answer::PubRec),
             Packet::PubComp(ack) => self.on_answer(now, key, &ack, Answer::PubComp),
@@ -121,7 +120,7 @@ impl Shard {
                 return Err(Cause::Protocol("session expiry raised from 0 at DISCONNECT"));
             }
             if let Some(session) = session_key.and_then(|s| self.clients.sessions.get_mut(s)) {
-                session.expiry = max.map_or(expiry, |max| expiry.min(max)).min(NEVER);
+                session.expiry = max.map_or(expiry, |max| expiry.min(max));
             }
         }
         self.close(now, key, Cause::Disconnect(p.reason));

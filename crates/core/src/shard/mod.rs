@@ -35,6 +35,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What the shards of a broker are told at their start.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "directives that are on or off")]
 pub struct Settings {
     pub limits: Limits,
     /// By [`Peer::listener`].

@@ -26,7 +26,7 @@ impl Shard {
         let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
         let id = p.properties.subscription_id.unwrap_or(0);
         let mut codes = Vec::with_capacity(p.filters.len());
-        for (filter, mut options) in p.filters.iter() {
+        for (filter, mut options) in &p.filters {
             options.qos = options.qos.min(Qos::from_u8(qos_max).unwrap_or_default());
             let code = self.subscribe_one(now, session_key, filter, options, id)?;
             codes.push(suback_code(version, code));
@@ -94,7 +94,7 @@ impl Shard {
         let Some(session_key) = self.session_of(key) else { return };
         let session_ref = SessionRef { shard: self.id, key: session_key };
         let mut codes = Vec::with_capacity(p.topics.len());
-        for filter in p.topics.iter() {
+        for filter in &p.topics {
             let Some((group, inner)) = split(filter) else {
                 codes.push(ReasonCode::TopicFilterInvalid);
                 continue;
