@@ -1,200 +1,26 @@
-//! Dialogues from `tests/dialogues`: what is sent to a broker, byte for byte, and what it has to answer.
+//! All [dialogues](grovemq_tests::dialogue), held with our broker.
 //!
 //! With `GROVEMQ_DIALOGUE_TARGET=host:port` they are held with the broker there instead of with ours; what another broker
 //! does differently then fails by its row.
-//!
-//! | line | meaning |
-//! |---|---|
-//! | `== A03 title` | a row begins; the first word names it, and `@` stands for that name below |
-//! | `each x y`, `each x \| y z` | below the title: the row is held with each of these in the place of `%` |
-//! | `with max_qos 1` | below the title: the row has a broker of its own, with this line of configuration |
-//! | `a tcp` | `a` connects and sends nothing yet |
-//! | `a v3`, `a v5` | `a` connects as `@a` with MQTT 3.1.1 or 5, clean start, keep-alive 60 s, and is accepted |
-//! | `b v5 as @a` | the same under another client id |
-//! | `a > …` | `a` sends this, in the [notation](crate::notation) |
-//! | `a >? …` | the same, but the broker may close before it has all |
-//! | `a < …` | the next packets that come to `a` are these |
-//! | `a closes` | the broker closes the connection without another byte |
-//! | `a closes 82` | it says DISCONNECT with this reason code (MQTT 5) first |
-//! | `a refused 85` | it says CONNACK with this code first |
-//! | `a pings` | PINGREQ is answered, and nothing comes before the answer |
-//! | `a silent` | nothing comes for a moment |
-//! | `a ends`, `a drops` | `a` sends no more but reads on; its connection is closed |
-//! | `wait 100` | so many milliseconds |
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::net::ToSocketAddrs;
 
-use grovemq_tests::{Broker, Kind};
+use grovemq_tests::Broker;
+use grovemq_tests::dialogue::{files, hold_all, read, rows};
 
-use crate::peer::{Peer, local};
+use crate::peer::local;
 
-/// Rows of a file are held with the broker so many at a time.
-const AT_A_TIME: usize = 8;
-
-/// A row of a file: its name, and its steps with their lines.
-struct Row {
-    name: String,
-    /// Lines of configuration.
-    with: String,
-    steps: Vec<(usize, String)>,
-}
-
-fn rows(text: &str) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut values: Vec<&str> = Vec::new();
-    for (at, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if let Some(title) = line.strip_prefix("== ") {
-            finish(&mut rows, &values);
-            values.clear();
-            let name = title.split_whitespace().next().expect("a row has a name").to_string();
-            rows.push(Row { name, with: String::new(), steps: Vec::new() });
-        } else if let Some(list) = line.strip_prefix("each ") {
-            values = if list.contains(" | ") {
-                list.split(" | ").collect()
-            } else {
-                list.split_whitespace().collect()
-            };
-        } else if let Some(line) = line.strip_prefix("with ") {
-            rows.last_mut().expect("a row begins with `==`").with.extend([line, "\n"]);
-        } else if !line.is_empty() && !line.starts_with('#') {
-            let row = rows.last_mut().expect("a row begins with `==`");
-            row.steps.push((at + 1, line.to_string()));
-        }
-    }
-    finish(&mut rows, &values);
-    let names: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-    assert_eq!(names.len(), rows.len(), "two rows have one name");
-    rows
-}
-
-/// Puts the values of `each` and the row's name into its steps.
-fn finish(rows: &mut Vec<Row>, values: &[&str]) {
-    let Some(row) = rows.pop() else { return };
-    let filled = |name: String, value: &str| {
-        let steps =
-            row.steps.iter().map(|(line, step)| (*line, step.replace('%', value).replace('@', &name)));
-        Row { steps: steps.collect(), with: row.with.clone(), name }
-    };
-    if values.is_empty() {
-        rows.push(filled(row.name.clone(), "%"));
-    }
-    rows.extend(values.iter().enumerate().map(|(i, value)| filled(format!("{}.{}", row.name, i + 1), value)));
-}
-
-/// Holds all rows of a file with one broker, several at a time, and reports all that fail.
+/// Holds all rows of a file with one broker.
 fn hold(file: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialogues").join(file);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let mut rows = rows(&text);
-    if std::env::var_os("GROVEMQ_DIALOGUE_TARGET").is_some() {
+    let mut rows = read(file);
+    if let Ok(target) = std::env::var("GROVEMQ_DIALOGUE_TARGET") {
         // that broker's configuration is not ours to set
-        rows.retain(|row| row.with.is_empty());
-    }
-    let (broker, target) = if let Ok(target) = std::env::var("GROVEMQ_DIALOGUE_TARGET") {
-        (None, target.to_socket_addrs().unwrap().next().unwrap())
+        rows.retain(|row| !row.has_configuration());
+        hold_all(file, &rows, target.to_socket_addrs().unwrap().next().unwrap());
     } else {
         let broker = Broker::ours();
-        let target = local(broker.port());
-        (Some(broker), target)
-    };
-    let next = AtomicUsize::new(0);
-    let failures = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let own = (!row.with.is_empty())
-                        .then(|| Broker::start(Kind::Ours, &format!("allow_anonymous true\n{}", row.with)));
-                    let target = match &own {
-                        Some(own) => local(own.port()),
-                        None => target,
-                    };
-                    if let Err(failure) = hold_row(target, row) {
-                        failures.lock().unwrap().push(format!("{file}:{failure}"));
-                    }
-                }
-            });
-        }
-    });
-    drop(broker);
-    let failures = failures.into_inner().unwrap();
-    let (bad, all) = (failures.len(), rows.len());
-    assert!(bad == 0, "{bad} of {all} dialogues fail\n{}", failures.join("\n"));
-}
-
-fn hold_row(target: SocketAddr, row: &Row) -> Result<(), String> {
-    let mut peers = BTreeMap::new();
-    for (line, step) in &row.steps {
-        guarded(|| take_step(target, row, &mut peers, step))
-            .map_err(|text| format!("{line}: {}: {step}\n    {text}", row.name))?;
+        hold_all(file, &rows, local(broker.port()));
     }
-    drop(peers);
-    if !row.with.is_empty() {
-        return Ok(()); // nobody else uses this broker, and it may refuse a canary
-    }
-    guarded(|| canary(target, &row.name)).map_err(|text| format!(" after {}: {text}", row.name))
-}
-
-/// A failed expectation as a text.
-fn guarded(body: impl FnOnce()) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
-        let text = payload.downcast_ref::<String>().cloned();
-        text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
-    })
-}
-
-fn take_step(target: SocketAddr, row: &Row, peers: &mut BTreeMap<String, Peer>, step: &str) {
-    let (name, rest) = step.split_once(' ').unwrap_or((step, ""));
-    let (verb, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-    if name == "wait" {
-        std::thread::sleep(Duration::from_millis(verb.parse().unwrap()));
-        return;
-    }
-    let id = rest.strip_prefix("as ").map_or_else(|| format!("{}{name}", row.name), ToString::to_string);
-    let opened = match verb {
-        "tcp" => Some(Peer::open(target)),
-        "v3" => Some(Peer::v3_at(target, &id)),
-        "v5" => Some(Peer::v5_at(target, &id)),
-        _ => None,
-    };
-    if let Some(peer) = opened {
-        peers.insert(name.to_string(), peer);
-        return;
-    }
-    let Some(peer) = peers.get_mut(name) else { panic!("{name} is not connected") };
-    let code = || u8::from_str_radix(rest, 16).unwrap_or_else(|e| panic!("{rest}: {e}"));
-    match verb {
-        ">" => peer.send(rest),
-        ">?" => peer.send_anyway(rest),
-        "<" => peer.expect(rest),
-        "closes" if rest.is_empty() => peer.closed(),
-        "closes" => peer.closed_with(code()),
-        "refused" => {
-            // the flags byte and the code are followed by properties in MQTT 5 only
-            peer.expect(&format!("CONNACK{{00 {:02x} *}}", code()));
-            peer.closed();
-        }
-        "pings" => peer.ping(),
-        "silent" => peer.silent(),
-        "ends" => peer.end(),
-        "drops" => drop(peers.remove(name)),
-        other => panic!("nobody knows what `{other}` means"),
-    }
-}
-
-/// Others are served as before.
-fn canary(target: SocketAddr, row: &str) {
-    let mut peer = Peer::v3_at(target, &format!("{row}-canary"));
-    peer.subscribe_v3(&format!("canary/{row}"), 1);
-    peer.send(&format!("PUBLISH1{{\"canary/{row}\" 0007 'alive'}}"));
-    peer.expect_in_any_order(&format!("PUBACK{{0007}} PUBLISH1{{\"canary/{row}\" 0001 'alive'}}"));
 }
 
 macro_rules! dialogues {
@@ -203,11 +29,9 @@ macro_rules! dialogues {
 
         #[test]
         fn every_file_is_held() {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialogues");
-            let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
             let held = [$(concat!(stringify!($name), ".txt")),*];
-            for file in files {
-                assert!(held.iter().any(|held| file == *held), "nobody holds {}", file.display());
+            for file in files() {
+                assert!(held.contains(&file.as_str()), "nobody holds {file}");
             }
         }
     };
@@ -220,6 +44,6 @@ dialogues!(framing, connect, publish, acknowledge, subscribe, sessions, delivery
 fn a_wrong_expectation_fails_with_its_line() {
     let broker = Broker::ours();
     let text = "# example\n== X1 one\na v3\na > PINGREQ{}\na < PINGRESP{00}\n";
-    let failure = hold_row(local(broker.port()), &rows(text)[0]).unwrap_err();
+    let failure = rows(text)[0].hold(local(broker.port())).unwrap_err();
     assert!(failure.starts_with("5: X1: a < PINGRESP{00}\n    awaited PINGRESP{00}"), "{failure}");
 }

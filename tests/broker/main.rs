@@ -7,8 +7,8 @@
 mod dialogue;
 mod fairness;
 mod faults;
-mod notation;
-mod peer;
 mod security;
 mod shards;
 mod startup;
+
+use grovemq_tests::{notation, peer};

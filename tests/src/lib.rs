@@ -10,6 +10,7 @@
 //! | Debian's program | [`peers::debian`] |
 //! | a process whose output can be waited for | [`Program`] |
 //! | exact bytes on a connection | [`Wire`] |
+//! | a client made of bytes, a conversation as data | [`peer`], [`notation`], [`dialogue`] |
 //! | what a client really sends | [`Relay`] |
 //! | a folder that goes away | [`scratch`] |
 //! | a port nobody else has | [`free_port`] |
@@ -26,6 +27,9 @@
 )]
 
 mod broker;
+pub mod dialogue;
+pub mod notation;
+pub mod peer;
 pub mod peers;
 mod port;
 mod program;

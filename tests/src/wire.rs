@@ -12,6 +12,8 @@ pub struct Wire {
     stream: TcpStream,
     /// Read, but not yet awaited.
     pending: Vec<u8>,
+    /// The limit of every wait.
+    patience: Duration,
 }
 
 /// Bytes from a description: pairs of hexadecimal digits, `'text'` for ASCII, `"text"` for a length-prefixed string;
@@ -36,7 +38,12 @@ impl Wire {
     pub fn connect_to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap_or_else(|e| panic!("{address}: {e}"));
         stream.set_nodelay(true).unwrap();
-        Wire { stream, pending: Vec::new() }
+        Wire { stream, pending: Vec::new(), patience: SOON }
+    }
+
+    /// Waits so long at most for what has to come, instead of [`SOON`].
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Wire { patience, ..self }
     }
 
     /// Connects and introduces a client: clean session, keep-alive 60 s; `level` 3, 4 or 5. Expects to be accepted.
@@ -89,9 +96,9 @@ impl Wire {
         self.try_packet().unwrap_or_else(|| panic!("no whole packet, only {:?}", show(&self.pending)))
     }
 
-    /// The next whole packet; `None` if the peer closes or says no more within [`SOON`].
+    /// The next whole packet; `None` if the peer closes or says no more within the time allowed.
     pub fn try_packet(&mut self) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + self.patience;
         loop {
             if let Some(len) = whole_packet_len(&self.pending) {
                 return Some(self.pending.drain(..len).collect());
@@ -105,10 +112,10 @@ impl Wire {
     /// The peer closes the connection without another byte.
     #[track_caller]
     pub fn expect_closed(&mut self) {
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + self.patience;
         while self.read_more(deadline) {}
         assert!(self.pending.is_empty(), "before the end came {}", show(&self.pending));
-        assert!(Instant::now() < deadline, "the connection is still open after {SOON:?}");
+        assert!(Instant::now() < deadline, "the connection is still open after {:?}", self.patience);
     }
 
     /// Nothing comes within this time, and the connection stays open.
@@ -126,7 +133,7 @@ impl Wire {
     }
 
     fn read_at_least(&mut self, len: usize) {
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + self.patience;
         while self.pending.len() < len && self.read_more(deadline) {}
     }
 

@@ -18,7 +18,7 @@ use std::str::Chars;
 
 /// A packet that is awaited.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Expected {
+pub struct Expected {
     first: u8,
     body: Vec<Piece>,
 }
@@ -33,7 +33,7 @@ enum Piece {
 
 /// Bytes to send.
 #[track_caller]
-pub(crate) fn bytes(text: &str) -> Vec<u8> {
+pub fn bytes(text: &str) -> Vec<u8> {
     let wild = |piece: Piece| match piece {
         Piece::Byte(byte) => byte,
         _ => panic!("`..` and `*` cannot be sent: {text}"),
@@ -43,7 +43,7 @@ pub(crate) fn bytes(text: &str) -> Vec<u8> {
 
 /// Packets to wait for.
 #[track_caller]
-pub(crate) fn expected(text: &str) -> Vec<Expected> {
+pub fn expected(text: &str) -> Vec<Expected> {
     let mut pieces = parse(text).into_iter();
     let mut packets = Vec::new();
     while let Some(first) = pieces.next() {
@@ -59,7 +59,7 @@ pub(crate) fn expected(text: &str) -> Vec<Expected> {
 
 impl Expected {
     /// Is this whole packet the one meant?
-    pub(crate) fn matches(&self, packet: &[u8]) -> bool {
+    pub fn matches(&self, packet: &[u8]) -> bool {
         let Some((first, rest)) = packet.split_first() else { return false };
         let header = rest.iter().take_while(|&&b| b & 0x80 != 0).count() + 1;
         let mut body = rest.iter().skip(header);
@@ -76,7 +76,7 @@ impl Expected {
 }
 
 /// Bytes for a message of a failed test; the middle of long ones left out.
-pub(crate) fn show(bytes: &[u8]) -> String {
+pub fn show(bytes: &[u8]) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
     match bytes.len() {
         0..=96 => hex(bytes),

@@ -3,48 +3,54 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use grovemq_tests::Wire;
-
+use crate::Wire;
 use crate::notation::{bytes, expected, show};
 
 /// How long nothing may come before a test believes that nothing will.
-pub(crate) const QUIET: Duration = Duration::from_millis(80);
+pub const QUIET: Duration = Duration::from_millis(80);
 
 /// One connection to a broker. What is sent and awaited is written in the [notation](crate::notation).
 #[derive(Debug)]
-pub(crate) struct Peer {
+pub struct Peer {
     wire: Wire,
 }
 
 impl Peer {
     /// Only a connection.
     #[track_caller]
-    pub(crate) fn open(address: SocketAddr) -> Self {
+    pub fn open(address: SocketAddr) -> Self {
         Peer { wire: Wire::connect_to(address) }
+    }
+
+    /// Waits so long at most for what has to come, instead of [`SOON`](crate::SOON).
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Peer { wire: self.wire.with_patience(patience) }
     }
 
     /// A client of MQTT 3.1.1 with a clean session.
     #[track_caller]
-    pub(crate) fn v3(port: u16, id: &str) -> Self {
+    pub fn v3(port: u16, id: &str) -> Self {
         Peer::v3_at(local(port), id)
     }
 
     /// A client of MQTT 5 with a clean start and no session expiry.
     #[track_caller]
-    pub(crate) fn v5(port: u16, id: &str) -> Self {
+    pub fn v5(port: u16, id: &str) -> Self {
         Peer::v5_at(local(port), id)
     }
 
+    /// The same on any address.
     #[track_caller]
-    pub(crate) fn v3_at(address: SocketAddr, id: &str) -> Self {
+    pub fn v3_at(address: SocketAddr, id: &str) -> Self {
         let mut peer = Peer::open(address);
         peer.send(&format!("CONNECT{{\"MQTT\" 04 02 003c \"{id}\"}}"));
         peer.expect("CONNACK{0000}");
         peer
     }
 
+    /// The same on any address.
     #[track_caller]
-    pub(crate) fn v5_at(address: SocketAddr, id: &str) -> Self {
+    pub fn v5_at(address: SocketAddr, id: &str) -> Self {
         let mut peer = Peer::open(address);
         peer.send(&format!("CONNECT{{\"MQTT\" 05 02 003c {{}} \"{id}\"}}"));
         peer.expect("CONNACK{0000 *}");
@@ -53,36 +59,38 @@ impl Peer {
 
     /// A connection on which this CONNECT's answer is this one.
     #[track_caller]
-    pub(crate) fn connect(port: u16, body: &str, answer: &str) -> Self {
+    pub fn connect(port: u16, body: &str, answer: &str) -> Self {
         let mut peer = Peer::open(local(port));
         peer.send(&format!("CONNECT{{{body}}}"));
         peer.expect(answer);
         peer
     }
 
+    /// Sends what is written.
     #[track_caller]
-    pub(crate) fn send(&mut self, text: &str) {
+    pub fn send(&mut self, text: &str) {
         self.wire.send_bytes(&bytes(text));
     }
 
     /// Sends to a broker that may close in between; what it does about it is awaited afterwards.
-    pub(crate) fn send_anyway(&mut self, text: &str) {
+    pub fn send_anyway(&mut self, text: &str) {
         self.wire.try_send_bytes(&bytes(text));
     }
 
     /// Sends to a broker that may close in between; false if it did.
-    pub(crate) fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
         self.wire.try_send_bytes(bytes)
     }
 
+    /// Sends bytes.
     #[track_caller]
-    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.wire.send_bytes(bytes);
     }
 
     /// The next packets are these.
     #[track_caller]
-    pub(crate) fn expect(&mut self, text: &str) {
+    pub fn expect(&mut self, text: &str) {
         for expected in expected(text) {
             match self.try_packet() {
                 Some(packet) if expected.matches(&packet) => {}
@@ -94,7 +102,7 @@ impl Peer {
 
     /// The next packets are these, in whatever order.
     #[track_caller]
-    pub(crate) fn expect_in_any_order(&mut self, text: &str) {
+    pub fn expect_in_any_order(&mut self, text: &str) {
         let mut left = expected(text);
         while !left.is_empty() {
             let packet = self.packet();
@@ -107,37 +115,37 @@ impl Peer {
 
     /// The next packet.
     #[track_caller]
-    pub(crate) fn packet(&mut self) -> Vec<u8> {
+    pub fn packet(&mut self) -> Vec<u8> {
         self.wire.packet()
     }
 
     /// The next packet, or `None` if the connection ends first.
-    pub(crate) fn try_packet(&mut self) -> Option<Vec<u8>> {
+    pub fn try_packet(&mut self) -> Option<Vec<u8>> {
         self.wire.try_packet()
     }
 
     /// Nothing comes for a moment.
     #[track_caller]
-    pub(crate) fn silent(&mut self) {
+    pub fn silent(&mut self) {
         self.wire.expect_silence(QUIET);
     }
 
     /// The connection works, and nothing came before the answer.
     #[track_caller]
-    pub(crate) fn ping(&mut self) {
+    pub fn ping(&mut self) {
         self.send("PINGREQ{}");
         self.expect("PINGRESP{}");
     }
 
     /// The broker closes without a word.
     #[track_caller]
-    pub(crate) fn closed(&mut self) {
+    pub fn closed(&mut self) {
         self.wire.expect_closed();
     }
 
     /// The broker closes with this DISCONNECT of MQTT 5.
     #[track_caller]
-    pub(crate) fn closed_with(&mut self, reason: u8) {
+    pub fn closed_with(&mut self, reason: u8) {
         let code = format!("DISCONNECT{{{reason:02x} *}}");
         self.expect(&code);
         self.closed();
@@ -145,32 +153,33 @@ impl Peer {
 
     /// How long the broker takes to close from now.
     #[track_caller]
-    pub(crate) fn time_to_close(&mut self) -> Duration {
+    pub fn time_to_close(&mut self) -> Duration {
         let start = Instant::now();
         while self.wire.try_packet().is_some() {}
         start.elapsed()
     }
 
     /// No more is sent; what comes is still read.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.wire.end_of_sending();
     }
 
     /// Subscribes at this QoS in 3.1.1, and waits for the answer.
     #[track_caller]
-    pub(crate) fn subscribe_v3(&mut self, filter: &str, qos: u8) {
+    pub fn subscribe_v3(&mut self, filter: &str, qos: u8) {
         self.send(&format!("SUBSCRIBE{{0001 \"{filter}\" {qos:02x}}}"));
         self.expect(&format!("SUBACK{{0001 {qos:02x}}}"));
     }
 
     /// Subscribes with these options in MQTT 5, and waits for the answer.
     #[track_caller]
-    pub(crate) fn subscribe_v5(&mut self, filter: &str, options: u8) {
+    pub fn subscribe_v5(&mut self, filter: &str, options: u8) {
         self.send(&format!("SUBSCRIBE{{0001 {{}} \"{filter}\" {options:02x}}}"));
         self.expect(&format!("SUBACK{{0001 {{}} {:02x}}}", options & 3));
     }
 }
 
-pub(crate) fn local(port: u16) -> SocketAddr {
+/// This machine's address with this port.
+pub fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
