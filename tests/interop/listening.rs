@@ -6,7 +6,7 @@ use std::time::Duration;
 use grovemq_tests::{Finished, Program, Relay, SOON};
 
 const SUBACK: u8 = 9;
-/// What mosquitto_sub ends with when its time is over.
+/// What `mosquitto_sub` ends with when its time is over.
 const TIMED_OUT: i32 = 27;
 
 pub(crate) struct Listening {
