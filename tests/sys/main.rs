@@ -1,7 +1,6 @@
 //! What the broker tells about itself: the `$SYS` tree, answers on `$CONTROL`, its log, and `grovemq check`.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod check;
 mod debian_control;

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod bench;
+mod docs;
 mod nightly;
 mod peers;
 mod report;
@@ -30,6 +31,8 @@ cargo xtask bench             the release build, Debian's mosquitto and the floo
       --rounds N              rounds, of which the median counts (3)
       --only NAME[,NAME…]     of: qos0 qos1 qos2 fanout connect idle
 
+cargo xtask docs              the reference of the configuration file, made anew from its table
+
 cargo xtask --help            this
 ";
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Some((&"test", rest)) => test::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"nightly", rest)) => nightly::run(rest),
+        Some((&"docs", rest)) => docs::run(rest),
         Some((&("--help" | "-h" | "help"), _)) => {
             print!("{HELP}");
             Ok(true)

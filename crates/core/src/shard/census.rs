@@ -47,3 +47,28 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::observe::{Peer, Silent};
+    use crate::{ListenerSettings, Router, Settings, Shard, Time};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_large_shard_is_walked_in_pieces() {
+        let listener = ListenerSettings { allow_anonymous: true, ..ListenerSettings::default() };
+        let settings = Settings { listeners: vec![listener], ..Settings::default() };
+        let router = Arc::new(Router::new(foldhash::fast::FixedState::with_seed(1)));
+        let mut shard = Shard::new(0, 1, router, Arc::new(settings), Box::new(Silent));
+        for n in b'a'..=b'e' {
+            let key = shard.handle_open(Time(0), Peer { address: None, listener: 0, secured: None });
+            let connect = [b"\x10\x0d\0\x04MQTT\x04\0\0\0\0\x01".as_slice(), &[n]].concat();
+            shard.handle_input(Time(0), key, &connect);
+        }
+        let reports: Vec<_> = (0..4).map(|_| shard.report(2).1).collect();
+        assert!(reports.iter().all(|r| (r.sessions, r.connected) == (5, 5)), "{reports:?}");
+        // five CONNACKs of four bytes, known when the walk is through
+        assert_eq!(reports.iter().map(|r| r.output_bytes).collect::<Vec<_>>(), [0, 0, 20, 20]);
+        assert_eq!(shard.report(100).0.connects, 5);
+    }
+}
