@@ -179,8 +179,8 @@ fn shared_subscriptions_divide_the_messages() {
 
 #[test]
 fn large_and_many_messages_pass() {
-    // with the default of 1000 a subscriber that falls behind loses messages, as it should
-    let broker = Broker::start(Kind::Ours, "allow_anonymous true\nmax_queued_messages 10000\n");
+    // the publisher is paced: nothing may be lost although the subscriber falls behind
+    let broker = Broker::start(Kind::Ours, "allow_anonymous true\n");
     let dir = scratch();
     let file = dir.path().join("large");
     std::fs::write(&file, vec![b'x'; 1_000_000]).unwrap();
