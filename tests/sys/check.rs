@@ -69,6 +69,28 @@ fn what_works_but_hardly_as_meant_is_a_warning() {
 }
 
 #[test]
+fn a_certificate_past_its_time_is_a_warning_and_a_missing_one_an_error() {
+    let dir = scratch();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    certificate.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    std::fs::write(path("crt"), certificate.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(path("key"), key.serialize_pem()).unwrap();
+    let lines = |crt: &str| {
+        let (crt, key) = (path(crt), path("key"));
+        format!("listener 8883 127.0.0.1\nallow_anonymous true\ncertfile {crt}\nkeyfile {key}\n")
+    };
+    std::fs::write(path("m.conf"), lines("crt")).unwrap();
+    let end = check(&dir.path().join("m.conf")).success();
+    assert!(end.stderr.contains("has ended: 2020-01-02"), "{}", end.stderr);
+    std::fs::write(path("m.conf"), lines("nothing")).unwrap();
+    let end = check(&dir.path().join("m.conf"));
+    assert_eq!(end.code, 3);
+    assert!(end.stderr.contains("/nothing"), "{}", end.stderr);
+}
+
+#[test]
 fn neither_a_port_nor_a_file_is_touched() {
     let dir = scratch();
     let port = free_port();

@@ -158,22 +158,6 @@ impl Broker {
         }
     }
 
-    fn reload_certificates(&self) {
-        match self.entries.reload() {
-            Ok(warnings) => {
-                for warning in warnings {
-                    self.log.warning(warning);
-                }
-            }
-            Err(errors) => {
-                for error in errors {
-                    self.log.error(error);
-                }
-                self.log.error("Error: No certificate was reloaded, the previous ones stay in use.");
-            }
-        }
-    }
-
     /// Takes over those settings of another configuration that need no new sockets and concern no client: the log, the
     /// period of `$SYS`, what `listListeners` shows.
     ///
@@ -208,9 +192,12 @@ impl Broker {
     }
 }
 
-/// Loads certificates, keys and lists of all listeners as a start would, and forgets them: warnings, or every error.
+/// Loads certificates, keys and lists of all listeners as a start would, and forgets them: warnings, also of certificates
+/// that have ended or soon will, or every error.
 pub fn check_certificates(config: &Config) -> Result<Vec<String>, Vec<String>> {
-    Entries::load(config).map(|(_, warnings)| warnings)
+    let (_, mut warnings) = Entries::load(config)?;
+    warnings.extend(tls::ending(config, std::time::SystemTime::now()));
+    Ok(warnings)
 }
 
 impl StartError {

@@ -11,14 +11,18 @@ use grovemq_net::rustls::server::danger::ClientCertVerifier;
 use grovemq_net::rustls::version::{TLS12, TLS13};
 use grovemq_net::rustls::{Error, RootCertStore, ServerConfig};
 use grovemq_net::{Entry, proxy};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::asn1::ObjectIdentifier;
 
 /// Part of a certificate's subject: the common name.
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+/// Certificates are renewed before this is left of their time.
+const ENDING_SOON: Duration = Duration::from_secs(30 * 86_400);
 /// A PEM file above this is none.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -251,6 +255,26 @@ fn verifier(
     } else {
         verifier
     })
+}
+
+/// Listeners' certificates that have ended, or will soon.
+pub(crate) fn ending(config: &Config, now: SystemTime) -> Complaints {
+    let files: BTreeSet<&Path> = config.listeners.iter().filter_map(|l| l.tls.certfile.as_deref()).collect();
+    let mut complaints = Vec::new();
+    for file in files {
+        for certificate in certificates(file).unwrap_or_default() {
+            let Ok(certificate) = Certificate::from_der(&certificate) else { continue };
+            let tbs = certificate.tbs_certificate;
+            let end = tbs.validity.not_after;
+            let when = match end.to_system_time().duration_since(now) {
+                Err(_) => "has ended",
+                Ok(left) if left < ENDING_SOON => "ends soon",
+                Ok(_) => continue,
+            };
+            complaints.push(format!("The certificate of {} in {} {when}: {end}.", tbs.subject, show(file)));
+        }
+    }
+    complaints
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
