@@ -180,6 +180,15 @@ fn d05_openssl_a_new_certificate_is_served_after_sighup_and_connections_live_on(
     broker.wait_for_log("Received DISCONNECT from raw");
 }
 
+#[test]
+fn openssl_a_new_certificate_is_noticed_without_a_signal() {
+    let authority = Authority::new("authority");
+    let broker = tls_broker(&authority, "", &[]);
+    authority.server("server two").write(broker.dir(), "server");
+    broker.wait_for_log("Certificates have changed on disk and are in use now.");
+    wait_for_subject(&broker, "server two");
+}
+
 /// Asks until the certificate served is this one.
 #[track_caller]
 fn wait_for_subject(broker: &Broker, name: &str) {

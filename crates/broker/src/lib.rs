@@ -20,6 +20,7 @@ mod settings;
 mod sys;
 mod tls;
 mod undated;
+mod watch;
 
 pub use log::Log;
 
@@ -56,6 +57,8 @@ pub struct Broker {
     stop: Arc<AtomicBool>,
     security: Security,
     entries: Arc<Entries>,
+    /// Keeps the thread that looks at certificates.
+    watch: std::sync::mpsc::Sender<()>,
     lobbies: Vec<LobbyDoor>,
     router: Arc<Router>,
     log: Log,
@@ -126,12 +129,21 @@ impl Broker {
         } else {
             Vec::new()
         };
+        let (watch, stop_watch) = std::sync::mpsc::channel();
+        if entries.has_files() {
+            let (entries, own_log) = (entries.clone(), log.clone());
+            let look = move || {
+                watch::run(&entries, &own_log, &stop_watch);
+                Ok(())
+            };
+            threads.push(spawn("watch", &log, look).map_err(StartError::Thread)?);
+        }
         let total_max = config.limits.global_max_connections.map(|n| n as usize);
         let acceptor = Acceptor::new(doors, entries.clone(), lobbies.clone(), total_max, log.clone());
         if let Some(first) = inboxes.first() {
             first.post(Letter::Doors(Box::new(acceptor)));
         }
-        Ok(Self { addresses, inboxes, threads, sys, stop, security, entries, lobbies, router, log })
+        Ok(Self { addresses, inboxes, threads, sys, stop, security, entries, watch, lobbies, router, log })
     }
 
     /// The sockets that listen, in the order of the configuration.
@@ -141,7 +153,7 @@ impl Broker {
 
     /// Reads certificates, password and ACL files again; with any error all of that kind stays as it was.
     pub fn reload(&self) {
-        self.reload_certificates();
+        watch::reload(&self.entries, &self.log);
         match self.security.reload() {
             Ok(warnings) => {
                 for warning in warnings {
@@ -181,6 +193,7 @@ impl Broker {
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
         self.lobbies.iter().for_each(LobbyDoor::wake);
+        drop(self.watch);
         self.sys.send(sys::Job::Stop).ok();
         for inbox in &self.inboxes {
             inbox.post(Letter::Stop);

@@ -36,5 +36,7 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const LOBBY_TIME_MAX: Duration = Duration::from_secs(10);
 /// Threads for handshakes; never more than shards.
 pub(crate) const LOBBIES_MAX: usize = 4;
+/// Between two looks at the files of certificates.
+pub(crate) const WATCH_PERIOD: Duration = Duration::from_secs(3);
 /// More shards than this are never started.
 pub(crate) const SHARDS_MAX: usize = 64;

@@ -13,7 +13,7 @@ use grovemq_net::rustls::{Error, RootCertStore, ServerConfig};
 use grovemq_net::{Entry, proxy};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -31,7 +31,12 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct Entries {
     listeners: Vec<Listener>,
     current: RwLock<Vec<Entry>>,
+    /// The files when they were last read.
+    seen: Mutex<Fingerprint>,
 }
+
+/// What a change of a file shows in: its time and length.
+pub(crate) type Fingerprint = Vec<Option<(SystemTime, u64)>>;
 
 /// Who may pass, once it is known who it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,21 +67,52 @@ pub(crate) struct Claim<'a> {
 impl Entries {
     /// Reads all files; gives the warnings with it, or every error.
     pub(crate) fn load(config: &Config) -> Result<(Self, Complaints), Complaints> {
+        let seen = Mutex::new(fingerprint(&config.listeners));
         let (entries, warnings) = read_all(&config.listeners)?;
-        Ok((Self { listeners: config.listeners.clone(), current: RwLock::new(entries) }, warnings))
+        Ok((Self { listeners: config.listeners.clone(), current: RwLock::new(entries), seen }, warnings))
     }
 
     /// Reads all files again. With any error nothing changes.
     pub(crate) fn reload(&self) -> Result<Complaints, Complaints> {
+        // files that are wrong are not tried again before they change
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.fingerprint();
         let (entries, warnings) = read_all(&self.listeners)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = entries;
         Ok(warnings)
+    }
+
+    /// There is something to watch.
+    pub(crate) fn has_files(&self) -> bool {
+        self.listeners.iter().any(|l| files(l).next().is_some())
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        fingerprint(&self.listeners)
+    }
+
+    /// The fingerprint of what was read last.
+    pub(crate) fn seen(&self) -> Fingerprint {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn get(&self, listener: u16) -> Entry {
         let entries = self.current.read().unwrap_or_else(PoisonError::into_inner);
         entries.get(usize::from(listener)).cloned().unwrap_or_default()
     }
+}
+
+fn fingerprint(listeners: &[Listener]) -> Fingerprint {
+    let look = |path: &Path| {
+        let metadata = path.metadata().ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    listeners.iter().flat_map(files).map(look).collect()
+}
+
+fn files(listener: &Listener) -> impl Iterator<Item = &Path> {
+    let tls = &listener.tls;
+    let all = [&tls.certfile, &tls.keyfile, &tls.cafile, &tls.capath, &tls.crlfile];
+    all.into_iter().filter_map(|f| f.as_deref())
 }
 
 /// Its connections need more than bytes.
