@@ -66,7 +66,8 @@ pub(crate) fn publish(
         out.extend_from_slice(m.properties);
         if let Some(expires) = m.expires {
             // [MQTT-3.3.2-6] what is left of it
-            let left = u32::try_from(expires.seconds_since(now)).unwrap_or(u32::MAX).max(1);
+            let left =
+                u32::try_from(expires.0.saturating_sub(now.0).div_ceil(1000)).unwrap_or(u32::MAX).max(1);
             out.push(0x02);
             out.extend_from_slice(&left.to_be_bytes());
         }

@@ -56,7 +56,7 @@ pub struct Properties {
     pub payload_format: Option<bool>,
     /// Seconds.
     pub message_expiry: Option<u32>,
-    /// On sending: the alias to announce for the topic, which is sent as well. On receipt: what the server used.
+    /// On sending: the alias for the topic, which travels with the first message only. On receipt: what the server used.
     pub topic_alias: Option<u16>,
     pub response_topic: Option<String>,
     pub correlation_data: Option<Vec<u8>>,

@@ -13,17 +13,27 @@ pub(super) struct Outlet {
     pub(super) events: VecDeque<Event>,
     /// The largest packet the server takes.
     pub(super) limit: u32,
+    /// The topics the server knows by an alias on this connection: as many as it allows.
+    aliases: Vec<(u16, String)>,
     trace: bool,
 }
 
 impl Outlet {
     pub(super) fn new(version: Version, trace: bool) -> Self {
-        Self { version, bytes: Vec::new(), events: VecDeque::new(), limit: u32::MAX, trace }
+        Self {
+            version,
+            bytes: Vec::new(),
+            events: VecDeque::new(),
+            limit: u32::MAX,
+            aliases: Vec::new(),
+            trace,
+        }
     }
 
     /// A new connection: nothing of the old one's bytes goes over it.
     pub(super) fn restart(&mut self) {
         self.bytes.clear();
+        self.aliases.clear(); // [MQTT-3.3.2-7]
         self.limit = VARINT_MAX + 5;
     }
 
@@ -33,11 +43,13 @@ impl Outlet {
         dup: bool,
         packet_id: Option<NonZeroU16>,
     ) -> Result<(), Error> {
+        let alias = message.properties.topic_alias;
+        let known = alias.is_some_and(|a| self.aliases.iter().any(|(b, t)| a == *b && *t == message.topic));
         let packet = Publish {
             dup,
             qos: message.qos,
             retain: message.retain,
-            topic: &message.topic,
+            topic: if known { "" } else { &message.topic },
             packet_id,
             properties: message.properties.as_wire(),
             raw_properties: &[],
@@ -48,6 +60,12 @@ impl Outlet {
         self.check_size(start)?;
         if self.trace {
             self.note_publish(Direction::Sent, &packet);
+        }
+        if let Some(alias) = alias
+            && !known
+        {
+            self.aliases.retain(|(a, _)| *a != alias);
+            self.aliases.push((alias, message.topic.clone()));
         }
         Ok(())
     }
