@@ -10,6 +10,7 @@ mod client_certificates;
 mod doors;
 mod dripping;
 mod frames;
+mod mount;
 mod peers;
 mod proxy;
 mod tls;

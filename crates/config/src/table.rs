@@ -448,7 +448,7 @@ pub static OPTIONS: &[Opt] = &[
     int("max_topic_alias_broker", "10", range(0, 65535, "Invalid 'max_topic_alias_broker' value in configuration."),
         |d, v| d.here().max_topic_alias_broker = positive_u16(v).unwrap_or(0), "Topic aliases the broker may use towards a client.").listener(Defined),
     special("mount_point", "TOPIC PREFIX", words::mount_point, "Puts this before all topics of the listener's clients.").listener(Defined)
-        .repeat(Repeat::LastWarned).refused("Topics cannot be prefixed yet: keep the listeners' clients apart with 'acl_file'."),
+        .repeat(Repeat::LastWarned),
     special("socket_domain", "ipv4|ipv6", words::socket_domain, "Opens the listener for one address family only.").listener(OrDefault),
     flag("use_username_as_clientid", "false", |d, v| d.here().use_username_as_clientid = v, "Replaces client ids by user names.").listener(OrDefault),
     int("enable_proxy_protocol", "", range(1, 2, "enable_proxy_protocol must be 1 or 2."),

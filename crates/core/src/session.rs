@@ -18,6 +18,8 @@ pub(crate) struct Session {
     pub(crate) client_id: Box<str>,
     pub(crate) username: Option<Box<str>>,
     pub(crate) access: Option<Arc<dyn Authorize>>,
+    /// What its client does not see of its topics.
+    pub(crate) mount: Option<Arc<str>>,
     /// The connection it has now.
     pub(crate) connection: Option<Key>,
     /// Sorted.
@@ -63,6 +65,7 @@ impl Session {
             client_id: client_id.into(),
             username: None,
             access: None,
+            mount: None,
             connection: None,
             subscriptions: Vec::new(),
             outgoing: Outgoing::default(),

@@ -19,6 +19,8 @@ pub struct Destination {
     /// All of them are No Local.
     pub no_local: bool,
     pub retain_as_published: bool,
+    /// The session has a mount point.
+    pub mounted: bool,
     /// Subscription identifiers: a range of [`Entry::ids`].
     ids: (u32, u32),
 }
@@ -274,6 +276,7 @@ fn merge(
                     qos: s.qos,
                     no_local: s.no_local,
                     retain_as_published: s.retain_as_published,
+                    mounted: s.mounted,
                     ids: (end, end),
                 });
             }

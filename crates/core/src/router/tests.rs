@@ -189,7 +189,7 @@ impl Bench {
             Op::Subscribe { session: n, filter, group, qos, flags: (no_local, retain_as_published), id } => {
                 let session = session(n);
                 let qos = Qos::from_u8(qos).unwrap();
-                let s = Subscription { session, qos, no_local, retain_as_published, online: true, id };
+                let s = Subscription { session, qos, no_local, retain_as_published, mounted: false, online: true, id };
                 let (node, new) = self.router.subscribe(&filter, group.map(|g| GROUPS[g]), s);
                 assert_eq!(self.router.filter(node), filter);
                 assert_eq!(self.router.subscription(&filter, group.map(|g| GROUPS[g]), session), Some(s));
@@ -233,6 +233,7 @@ impl Bench {
                     qos: Qos::AtMostOnce,
                     no_local: false,
                     retain_as_published: false,
+                    mounted: false,
                     online: true,
                     id: 0,
                 };
@@ -280,7 +281,7 @@ proptest! {
 
 fn plain(n: u16) -> Subscription {
     let (qos, online) = (Qos::AtMostOnce, true);
-    Subscription { session: session(n), qos, no_local: false, retain_as_published: false, online, id: 0 }
+    Subscription { session: session(n), qos, no_local: false, retain_as_published: false, mounted: false, online, id: 0 }
 }
 
 /// Fault B24: the same filter subscribed and left over and over, plain and shared.

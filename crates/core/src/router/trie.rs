@@ -18,11 +18,14 @@ pub struct SessionRef {
 
 /// One session's subscription to one filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, one byte wide")]
 pub struct Subscription {
     pub session: SessionRef,
     pub qos: Qos,
     pub no_local: bool,
     pub retain_as_published: bool,
+    /// The session has a mount point.
+    pub mounted: bool,
     /// The session has a connection now; kept true to life for members of shared groups only.
     pub online: bool,
     /// 0 is none.

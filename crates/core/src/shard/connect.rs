@@ -1,5 +1,6 @@
 //! CONNECT: who is it, may it, which session.
 
+use super::mount::mounted;
 use super::{Action, Shard, Verdict};
 use crate::access::{Access, Login, Who};
 use crate::connection::{Aliases, Stage};
@@ -169,6 +170,7 @@ impl Shard {
         let peer = c.peer;
         let Some(listener) = self.listener(peer) else { return };
         let (limits, access) = (listener.limits.clone(), listener.access.clone());
+        let mount = listener.mount_point.clone();
         let assigned;
         let client_id = match connect.username {
             Some(username) if limits.username_as_client_id => username,
@@ -203,9 +205,10 @@ impl Shard {
         let same_rights = same_rules && session.username.as_deref() == connect.username;
         session.username = connect.username.map(Into::into);
         session.access = access;
+        session.mount = mount;
         session.connection = Some(key);
         session.expiry = expiry;
-        session.will = connect.will.as_ref().map(|w| Box::new(make_will(w)));
+        session.will = connect.will.as_ref().and_then(|w| make_will(w, session.mount.as_deref())).map(Box::new);
         session.outgoing.restart();
         self.timers.stop(session.expires.take(), Timer::SessionExpiry(session_key));
         self.timers.stop(session.will_due.take(), Timer::Will(session_key));
@@ -249,7 +252,11 @@ impl Shard {
         if let Some(access) = session.access.clone() {
             let (id, user) = (session.client_id.clone(), session.username.clone());
             let who = Who { client_id: &id, username: user.as_deref() };
-            session.outgoing.retain(|m| access.check(who, Access::Read, m.topic()).is_ok());
+            let mount = session.mount.clone();
+            session.outgoing.retain(|m| {
+                let topic = mounted(mount.as_deref(), m.topic());
+                topic.is_some_and(|t| access.check(who, Access::Read, &t).is_ok())
+            });
         }
     }
 
@@ -423,7 +430,8 @@ fn summary<'a>(w: &grovemq_codec::Will<'a>) -> WillSummary<'a> {
     WillSummary { topic: w.topic, bytes: w.payload.len(), qos: w.qos, retain: w.retain }
 }
 
-fn make_will(w: &grovemq_codec::Will<'_>) -> Will {
+/// `None` if its topic does not fit behind the mount point.
+fn make_will(w: &grovemq_codec::Will<'_>, mount: Option<&str>) -> Option<Will> {
     let mut block = Vec::new();
     let mut properties = w.properties.as_publish();
     properties.message_expiry = None;
@@ -431,18 +439,18 @@ fn make_will(w: &grovemq_codec::Will<'_>) -> Will {
         block.clear();
     }
     let message = MessageRef {
-        topic: w.topic,
+        topic: &mounted(mount, w.topic)?,
         properties: &block,
         payload: w.payload,
         qos: w.qos,
         retain: w.retain,
         expires: None,
     };
-    Will {
+    Some(Will {
         message: Arc::clone(&message.to_shared()),
         delay: w.properties.delay.unwrap_or(0),
         expiry: w.properties.message_expiry,
-    }
+    })
 }
 
 /// The version a CONNECT that does not parse seems to have, to answer it in its own tongue.

@@ -10,6 +10,7 @@ mod close;
 mod connect;
 mod control;
 mod mail;
+mod mount;
 mod publish;
 mod subscribe;
 
@@ -65,6 +66,8 @@ pub struct ListenerSettings {
     pub authenticate: bool,
     /// The user name is the one given to [`Shard::set_identity`], whatever CONNECT says; without one nobody gets in.
     pub identity_as_username: bool,
+    /// What stands before all topics of this listener's clients, unseen by them.
+    pub mount_point: Option<Arc<str>>,
     /// `None`: everything is allowed.
     pub access: Option<Arc<dyn Authorize>>,
 }

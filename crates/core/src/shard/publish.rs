@@ -1,6 +1,7 @@
 //! The way of a message: PUBLISH in, routing, PUBLISH out.
 
 use super::clients::{Delivery, To};
+use super::mount::TOPIC_BYTES_MAX;
 use super::mail::Target;
 use super::{Action, Request, Shard};
 use crate::access::{Access, Source};
@@ -35,27 +36,27 @@ impl Shard {
             self.trace_publish(now, key, p);
         }
         let v5 = !p.raw_properties.is_empty();
-        self.check_publish(key, session_key, p)?;
+        let mounted = self.check_publish(key, session_key, p)?;
         let mut scratch =
             (core::mem::take(&mut self.topic_scratch), core::mem::take(&mut self.properties_scratch));
-        let result = self.resolve(key, p, &mut scratch).map(|message| {
+        let result = self.resolve(key, p, mounted, &mut scratch).map(|message| {
             let message =
                 MessageRef { expires: p.properties.message_expiry.map(|s| now.after_seconds(s)), ..message };
             // a 3.x packet without flags goes out to 3.x receivers as it came in
             let unchanged = !v5 && p.qos == Qos::AtMostOnce && !p.retain && !p.dup;
             let plain = self.clients.connections.get(key).is_some_and(|c| !c.is_v5());
-            let as_is = (unchanged && plain).then_some(frame.bytes);
+            let as_is = (unchanged && plain).then_some(frame.bytes).filter(|_| !mounted);
             self.publish_from(now, key, session_key, p, &message, as_is)
         });
         (self.topic_scratch, self.properties_scratch) = scratch;
         result
     }
 
-    /// What this client may not send at all.
+    /// What this client may not send at all; else whether it has a mount point.
     #[inline]
-    fn check_publish(&self, key: Key, session: Key, p: &Publish<'_>) -> Result<(), Cause> {
-        let Some(c) = self.clients.connections.get(key) else { return Ok(()) };
-        let Some(listener) = self.listener(c.peer) else { return Ok(()) };
+    fn check_publish(&self, key: Key, session: Key, p: &Publish<'_>) -> Result<bool, Cause> {
+        let Some(c) = self.clients.connections.get(key) else { return Ok(false) };
+        let Some(listener) = self.listener(c.peer) else { return Ok(false) };
         if p.qos as u8 > listener.limits.qos_max {
             return Err(Cause::QosNotSupported); // [MQTT-3.2.2-11]
         }
@@ -73,7 +74,7 @@ impl Shard {
         {
             return Err(Cause::ReceiveMaximumExceeded); // [MQTT-3.3.4-9]
         }
-        Ok(())
+        Ok(listener.mount_point.is_some())
     }
 
     /// The message with its topic spelled out and without the properties that concern this connection only.
@@ -82,16 +83,27 @@ impl Shard {
         &mut self,
         key: Key,
         p: &Publish<'a>,
+        mounted: bool,
         scratch: &'a mut (String, Vec<u8>),
     ) -> Result<MessageRef<'a>, Cause> {
         let (topic_scratch, properties_scratch) = scratch;
         let mut topic = p.topic;
         let mut properties = p.raw_properties;
-        if let Some(alias) = p.properties.topic_alias {
-            let aliases = self.clients.connections.get_mut(key).and_then(|c| c.aliases.as_mut());
-            let resolved = aliases.ok_or(Cause::TopicAliasInvalid)?.resolve(alias, p.topic)?;
+        if p.properties.topic_alias.is_some() || mounted {
             topic_scratch.clear();
-            topic_scratch.push_str(resolved);
+            if let Some(mount) = self.mount_of(key) {
+                topic_scratch.push_str(mount);
+            }
+            topic_scratch.push_str(match p.properties.topic_alias {
+                None => p.topic,
+                Some(alias) => {
+                    let aliases = self.clients.connections.get_mut(key).and_then(|c| c.aliases.as_mut());
+                    aliases.ok_or(Cause::TopicAliasInvalid)?.resolve(alias, p.topic)?
+                }
+            });
+            if topic_scratch.len() > TOPIC_BYTES_MAX {
+                return Err(Cause::TopicNameInvalid);
+            }
             topic = topic_scratch;
         }
         if p.properties.topic_alias.is_some() || p.properties.message_expiry.is_some() {
@@ -103,6 +115,11 @@ impl Shard {
             properties = properties_scratch;
         }
         Ok(MessageRef { topic, properties, payload: p.payload, qos: p.qos, retain: p.retain, expires: None })
+    }
+
+    #[cold]
+    fn mount_of(&self, key: Key) -> Option<&str> {
+        self.clients.sessions.get(self.session_of(key)?)?.mount.as_deref()
     }
 
     fn publish_from(
@@ -300,11 +317,12 @@ impl Shard {
                 continue; // [MQTT-3.8.3-3]
             }
             let retain = message.retain && d.retain_as_published;
-            self.clients.deliver(
-                now,
-                To { session: d.session, qos: d.qos, retain, ids: entry.ids(d) },
-                &mut delivery,
-            );
+            let to = To { session: d.session, qos: d.qos, retain, ids: entry.ids(d) };
+            if d.mounted {
+                self.clients.deliver_mounted(now, to, &mut delivery);
+            } else {
+                self.clients.deliver(now, to, &mut delivery);
+            }
             reached += 1;
         }
         reached
@@ -397,6 +415,6 @@ impl Shard {
         let ids = [id];
         let ids = if id == 0 { &[] } else { &ids[..] };
         let retain = message.retain && retain_as_published;
-        self.clients.deliver(now, To { session, qos, retain, ids }, &mut delivery);
+        self.clients.deliver_mounted(now, To { session, qos, retain, ids }, &mut delivery);
     }
 }

@@ -1,6 +1,7 @@
 //! SUBSCRIBE, UNSUBSCRIBE and the retained messages that answer a new subscription.
 
 use super::clients::{Clients, Delivery, To};
+use super::mount::mounted;
 use super::{Shard, suback_code};
 use crate::access::{Access, Who};
 use crate::observe::{Cause, Event};
@@ -47,6 +48,9 @@ impl Shard {
         id: u32,
     ) -> Result<ReasonCode, Cause> {
         let Some((group, inner)) = split(filter) else { return Ok(ReasonCode::TopicFilterInvalid) };
+        let mount = self.clients.sessions.get(session_key).and_then(|s| s.mount.clone());
+        let Some(inner) = mounted(mount.as_deref(), inner) else { return Ok(ReasonCode::TopicFilterInvalid) };
+        let inner = &*inner;
         if group.is_some() && options.no_local {
             return Err(Cause::Protocol("no local on a shared subscription")); // [MQTT-3.8.3-4]
         }
@@ -58,6 +62,7 @@ impl Shard {
             qos: options.qos,
             no_local: options.no_local,
             retain_as_published: options.retain_as_published,
+            mounted: mount.is_some(),
             online: true,
             id,
         };
@@ -100,6 +105,11 @@ impl Shard {
                 continue;
             };
             let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+            let Some(inner) = mounted(session.mount.as_deref(), inner) else {
+                codes.push(ReasonCode::TopicFilterInvalid);
+                continue;
+            };
+            let inner = &*inner;
             let node = self.router.unsubscribe(inner, group, session_ref);
             if let Some(node) = node {
                 session.forget(node, group);
@@ -184,7 +194,7 @@ impl Shard {
             several: false,
             variants: &mut self.variants,
         };
-        self.clients.deliver(now, to, &mut delivery);
+        self.clients.deliver_mounted(now, to, &mut delivery);
     }
 }
 
