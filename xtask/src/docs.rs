@@ -160,9 +160,19 @@ fn facts(option: &Opt) -> Vec<String> {
         facts.push(format!("Also called {}.", names.join(", ")));
     }
     if option.reload {
-        facts.push("Read again on a reload.".into());
+        facts.push(on_reload(option.name).into());
     }
     facts
+}
+
+/// What a reload does today about a directive that the original reads again.
+fn on_reload(name: &str) -> &'static str {
+    match name {
+        "connection_messages" | "sys_interval" => "Read again on a reload.",
+        "password_file" | "acl_file" | "certfile" | "keyfile" => "The file is read again on a reload.",
+        name if name.starts_with("log_") => "Read again on a reload.",
+        _ => "A change takes effect at the next start.",
+    }
 }
 
 /// Text for troff: no character of it is a command, and our few marks become its fonts.
