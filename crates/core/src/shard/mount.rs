@@ -14,7 +14,9 @@ pub(super) const TOPIC_BYTES_MAX: usize = 65_535;
 pub(super) fn mounted<'a>(mount: Option<&str>, topic: &'a str) -> Option<Cow<'a, str>> {
     match mount {
         None => Some(Cow::Borrowed(topic)),
-        Some(mount) if mount.len() + topic.len() <= TOPIC_BYTES_MAX => Some(Cow::Owned([mount, topic].concat())),
+        Some(mount) if mount.len() + topic.len() <= TOPIC_BYTES_MAX => {
+            Some(Cow::Owned([mount, topic].concat()))
+        }
         Some(_) => None,
     }
 }
