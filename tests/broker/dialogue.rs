@@ -37,7 +37,20 @@ macro_rules! dialogues {
     };
 }
 
-dialogues!(framing, connect, publish, acknowledge, subscribe, sessions, delivery, properties, configured);
+dialogues!(
+    framing,
+    connect,
+    publish,
+    acknowledge,
+    subscribe,
+    sessions,
+    delivery,
+    properties,
+    configured,
+    fields,
+    transfer,
+    size
+);
 
 /// With another broker, too, a row that asks for the wrong thing must fail.
 #[test]

@@ -35,6 +35,8 @@ impl Shard {
         };
         if let Some(c) = self.clients.connections.get_mut(key) {
             c.version = connect.version;
+            // [MQTT-3.1.2-24] from the first answer on
+            c.packet_bytes_max = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
         }
         let identity = self.clients.connections.get(key).and_then(|c| c.identity.clone());
         if self.wants_identity(key) {
@@ -71,8 +73,7 @@ impl Shard {
             Verdict::Unavailable => Some(Cause::ServerUnavailable),
         };
         if let Some(cause) = cause {
-            let cause = self.refuse(key, cause);
-            self.close(now, key, cause);
+            self.turn_away(now, key, cause);
             return;
         }
         let limit = u32::MAX;
@@ -180,22 +181,21 @@ impl Shard {
             }
             _ => connect.client_id,
         };
+        let keep_alive = self.settle_keep_alive(connect);
+        let expiry = self.settle_expiry(connect);
+        let mut connack = self.connack(connect, &limits, client_id, keep_alive, expiry);
+        if !self.fits(key, &Packet::ConnAck(connack.clone())) {
+            return self.turn_away(now, key, Cause::PacketTooLarge);
+        }
         if let Some(old) = self.clients.find(client_id) {
             self.take_over(now, old, connect.clean_start);
         }
-        if self.clients.find(client_id).is_none()
-            && !self.router.add_session(self.settings.limits.sessions_max as usize)
-        {
-            let cause = self.refuse(key, Cause::QuotaExceeded);
-            self.close(now, key, cause);
-            return;
+        let known = self.clients.find(client_id);
+        if known.is_none() && !self.router.add_session(self.settings.limits.sessions_max as usize) {
+            return self.turn_away(now, key, Cause::QuotaExceeded);
         }
-        let (session_key, present) = match self.clients.find(client_id) {
-            Some(session) => (session, true),
-            None => (self.clients.insert(Session::new(client_id)), false),
-        };
-        let keep_alive = self.settle_keep_alive(connect);
-        let expiry = self.settle_expiry(connect);
+        let present = known.is_some();
+        let session_key = known.unwrap_or_else(|| self.clients.insert(Session::new(client_id)));
         self.settle_connection(key, connect, &limits, session_key, keep_alive, expiry);
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         let same_rules = match (&session.access, &access) {
@@ -208,7 +208,8 @@ impl Shard {
         session.mount = mount;
         session.connection = Some(key);
         session.expiry = expiry;
-        session.will = connect.will.as_ref().and_then(|w| make_will(w, session.mount.as_deref())).map(Box::new);
+        session.will =
+            connect.will.as_ref().and_then(|w| make_will(w, session.mount.as_deref())).map(Box::new);
         session.outgoing.restart();
         self.timers.stop(session.expires.take(), Timer::SessionExpiry(session_key));
         self.timers.stop(session.will_due.take(), Timer::Will(session_key));
@@ -220,7 +221,8 @@ impl Shard {
             self.router.invalidate();
         }
         self.set_members_online(session_key, true);
-        self.send_connack(now, key, connect, &limits, client_id, present, keep_alive, expiry);
+        connack.session_present = present;
+        self.send_packet(now, key, &Packet::ConnAck(connack));
         let event = Event::Connected(Connected {
             peer,
             client_id,
@@ -299,7 +301,6 @@ impl Shard {
         c.keep_alive = keep_alive;
         c.expiry_at_connect = expiry;
         c.window = p.receive_maximum.unwrap_or(u16::MAX).min(inflight);
-        c.packet_bytes_max = p.maximum_packet_size.unwrap_or(u32::MAX);
         c.problem_information = p.request_problem_information.unwrap_or(true);
         if connect.version == Version::V5 {
             let outgoing = p.topic_alias_maximum.unwrap_or(0).min(limits.alias_out_max);
@@ -310,18 +311,15 @@ impl Shard {
         self.set_connection_timer(key, deadline);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the facts a CONNACK states")]
-    fn send_connack(
-        &mut self,
-        now: Time,
-        key: Key,
+    /// What is granted, for a session that is new.
+    fn connack<'a>(
+        &self,
         connect: &Connect<'_>,
         limits: &crate::ListenerLimits,
-        client_id: &str,
-        present: bool,
+        client_id: &'a str,
         keep_alive: u16,
         expiry: u32,
-    ) {
+    ) -> ConnAck<'a> {
         let global = &self.settings.limits;
         let flag = |b: bool| if b { None } else { Some(false) };
         let properties = ConnAckProperties {
@@ -335,8 +333,13 @@ impl Shard {
             receive_maximum: Some(global.receive_max).filter(|n| *n != u16::MAX),
             ..ConnAckProperties::default()
         };
-        let connack = ConnAck { session_present: present, reason: ReasonCode::Success, properties };
-        self.send_packet(now, key, &Packet::ConnAck(connack));
+        ConnAck { session_present: false, reason: ReasonCode::Success, properties }
+    }
+
+    /// Refuses a client that has not been accepted, and closes.
+    fn turn_away(&mut self, now: Time, key: Key, cause: Cause) {
+        let cause = self.refuse(key, cause);
+        self.close(now, key, cause);
     }
 
     /// CONNACK with the reason, where the protocol has one for it; the caller closes.
@@ -377,6 +380,13 @@ impl Shard {
         }
     }
 
+    /// Does the client take packets of this size?
+    fn fits(&self, key: Key, packet: &Packet<'_>) -> bool {
+        let Some(c) = self.clients.connections.get(key) else { return true };
+        let mut bytes = Vec::new();
+        packet.encode(c.version, &mut bytes).is_ok() && bytes.len() <= c.packet_bytes_max as usize
+    }
+
     /// Encodes and queues any packet but PUBLISH.
     pub(super) fn send_packet(&mut self, now: Time, key: Key, packet: &Packet<'_>) {
         let Some(c) = self.clients.connections.get(key) else { return };
@@ -404,10 +414,16 @@ impl Shard {
             Cause::Malformed(text) | Cause::Protocol(text) => Some(text),
             _ => None,
         };
-        let reason_string = text.filter(|_| c.problem_information);
-        let properties = DisconnectProperties { reason_string, ..DisconnectProperties::default() };
-        let packet = Packet::Disconnect(Disconnect { reason: cause.reason(), properties });
-        self.send_packet(now, key, &packet);
+        let packet = |reason_string| {
+            let properties = DisconnectProperties { reason_string, ..DisconnectProperties::default() };
+            Packet::Disconnect(Disconnect { reason: cause.reason(), properties })
+        };
+        let mut disconnect = packet(text.filter(|_| c.problem_information));
+        // [MQTT-3.14.2-3]
+        if !self.fits(key, &disconnect) {
+            disconnect = packet(None);
+        }
+        self.send_packet(now, key, &disconnect);
     }
 }
 
