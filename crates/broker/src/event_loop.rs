@@ -370,15 +370,19 @@ impl EventLoop {
 
     fn keep(&mut self, now: Time, key: Key, rest: Vec<u8>, next: Next) {
         let Some(wire) = wire(&mut self.wires, key) else { return };
-        wire.rest = rest;
+        // an idle connection owns no buffer
+        wire.rest = if rest.is_empty() { Vec::new() } else { rest };
         match next {
             Next::Read => {}
             Next::Yield => wire.unread = true,
             Next::Pause => {
                 wire.unread = true;
                 wire.paused = true;
+                if self.paused.is_empty() {
+                    // who comes later rests a little less; nobody's rest is prolonged by others
+                    self.paused_until = now + PRESSURE_PAUSE;
+                }
                 self.paused.push(key);
-                self.paused_until = now + PRESSURE_PAUSE;
             }
             Next::Wait => wire.waiting = true,
         }

@@ -39,6 +39,8 @@ pub(crate) struct Outgoing {
     inflight: VecDeque<Inflight>,
     queue: VecDeque<Parcel>,
     queue_bytes: usize,
+    /// Messages of QoS 0 among those queued.
+    queue_qos0: usize,
     last_id: u16,
     /// Entries of `inflight` before this one were sent on the present connection.
     sent: usize,
@@ -86,11 +88,13 @@ impl Outgoing {
             return None;
         }
         self.queue_bytes -= first.message.size();
+        self.queue_qos0 -= usize::from(first.qos == Qos::AtMostOnce);
         self.queue.pop_front()
     }
 
     pub(crate) fn enqueue(&mut self, parcel: Parcel) {
         self.queue_bytes += parcel.message.size();
+        self.queue_qos0 += usize::from(parcel.qos == Qos::AtMostOnce);
         self.queue.push_back(parcel);
     }
 
@@ -145,6 +149,7 @@ impl Outgoing {
         }
         self.queue.retain(|p| keep(&p.message));
         self.queue_bytes = self.queue.iter().map(|p| p.message.size()).sum();
+        self.queue_qos0 = self.queue.iter().filter(|p| p.qos == Qos::AtMostOnce).count();
     }
 
     pub(crate) fn inflight_bytes(&self) -> usize {
@@ -158,6 +163,12 @@ impl Outgoing {
 
     pub(crate) fn queue_len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Messages of QoS 0 wait, which no later one may overtake.
+    #[inline]
+    pub(crate) fn holds_qos0(&self) -> bool {
+        self.queue_qos0 > 0
     }
 
     pub(crate) fn queue_bytes(&self) -> usize {

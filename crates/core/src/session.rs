@@ -8,6 +8,7 @@ use crate::slab::Key;
 use crate::{Message, Time};
 use grovemq_codec::SubscribeOptions;
 use hashbrown::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Session expiry interval that never ends.
@@ -22,8 +23,8 @@ pub(crate) struct Session {
     pub(crate) mount: Option<Arc<str>>,
     /// The connection it has now.
     pub(crate) connection: Option<Key>,
-    /// Sorted.
-    pub(crate) subscriptions: Vec<(NodeId, Option<Box<str>>)>,
+    /// Filter and shared group; a client may have very many.
+    pub(crate) subscriptions: BTreeSet<(NodeId, Option<Box<str>>)>,
     pub(crate) outgoing: Outgoing,
     /// Packet ids of QoS 2 publishes received and not released.
     received: HashSet<u16, foldhash::fast::FixedState>,
@@ -33,8 +34,8 @@ pub(crate) struct Session {
     pub(crate) will: Option<Box<Will>>,
     /// When a delayed will goes out.
     pub(crate) will_due: Option<Time>,
-    /// Retained messages still to be sent for new subscriptions.
-    pub(crate) replays: Vec<Replay>,
+    /// Retained messages still to be sent for new subscriptions, by filter.
+    pub(crate) replays: BTreeMap<Box<str>, Replay>,
     /// Messages for it are being dropped; said once per run.
     pub(crate) dropping: bool,
     /// In the shard's list of sessions with replays.
@@ -52,7 +53,6 @@ pub(crate) struct Will {
 
 #[derive(Debug)]
 pub(crate) struct Replay {
-    pub(crate) filter: Box<str>,
     pub(crate) options: SubscribeOptions,
     /// 0 is none.
     pub(crate) id: u32,
@@ -67,14 +67,14 @@ impl Session {
             access: None,
             mount: None,
             connection: None,
-            subscriptions: Vec::new(),
+            subscriptions: BTreeSet::new(),
             outgoing: Outgoing::default(),
             received: HashSet::with_hasher(foldhash::fast::FixedState::default()),
             expiry: 0,
             expires: None,
             will: None,
             will_due: None,
-            replays: Vec::new(),
+            replays: BTreeMap::new(),
             dropping: false,
             replaying: false,
         }
@@ -116,15 +116,10 @@ impl Session {
     }
 
     pub(crate) fn remember(&mut self, node: NodeId, group: Option<&str>) {
-        let item = (node, group.map(Box::from));
-        if let Err(at) = self.subscriptions.binary_search(&item) {
-            self.subscriptions.insert(at, item);
-        }
+        self.subscriptions.insert((node, group.map(Box::from)));
     }
 
     pub(crate) fn forget(&mut self, node: NodeId, group: Option<&str>) {
-        if let Ok(at) = self.subscriptions.binary_search(&(node, group.map(Box::from))) {
-            self.subscriptions.remove(at);
-        }
+        self.subscriptions.remove(&(node, group.map(Box::from)));
     }
 }

@@ -166,7 +166,7 @@ impl MatchCache {
     #[cold]
     fn make(&mut self, router: &Router, topic: &str, allowed: impl Fn(Key) -> bool) -> usize {
         if self.table.len() >= self.entries_max {
-            self.evict();
+            self.evict(None);
         }
         let slot = self.free.pop().map_or(self.entries.len(), |slot| slot as usize);
         let entry = Entry::new(topic);
@@ -200,17 +200,17 @@ impl MatchCache {
         (entry.local, entry.ids) = merge(found.local, allowed, self.duplicates);
         self.bytes += entry.size();
         while self.bytes > self.bytes_max && self.table.len() > 1 {
-            if let Some(e) = self.entries.get_mut(slot) {
-                e.used = true; // the hand passes it by
-            }
-            self.evict();
+            self.evict(Some(slot));
         }
     }
 
-    /// Drops an entry not used lately. There is one in the table.
-    fn evict(&mut self) {
+    /// Drops an entry not used lately, but not the one in `keep`. There is another one in the table.
+    fn evict(&mut self, keep: Option<usize>) {
         loop {
             self.hand = (self.hand + 1) % self.entries.len();
+            if keep == Some(self.hand) {
+                continue;
+            }
             let Some(e) = self.entries.get_mut(self.hand) else { return };
             if e.used {
                 e.used = false;

@@ -12,7 +12,7 @@ pub use trie::{Group, Matches, NodeId, SessionRef, Subscription, Trie};
 
 use foldhash::fast::FixedState;
 use grovemq_codec::topic;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -65,20 +65,26 @@ impl Router {
     }
 
     /// Removes all of a session's subscriptions.
-    pub fn unsubscribe_all(&self, session: SessionRef, nodes: &[(NodeId, Option<Box<str>>)]) {
-        if nodes.is_empty() {
-            return;
-        }
-        let mut index = self.write();
-        for (node, group) in nodes {
-            let filter = index.trie.filter(*node);
-            index.trie.unsubscribe_node(*node, group.as_deref(), session);
-            self.changed(&mut index, &filter);
+    pub fn unsubscribe_all(&self, session: SessionRef, nodes: &BTreeSet<(NodeId, Option<Box<str>>)>) {
+        let mut nodes = nodes.iter().peekable();
+        while nodes.peek().is_some() {
+            // the other shards have their turn in between
+            let mut index = self.write();
+            for (node, group) in nodes.by_ref().take(CHANGES_MAX) {
+                let filter = index.trie.filter(*node);
+                index.trie.unsubscribe_node(*node, group.as_deref(), session);
+                self.changed(&mut index, &filter);
+            }
         }
     }
 
     /// Marks a member of shared groups as connected or not.
-    pub fn set_online(&self, session: SessionRef, nodes: &[(NodeId, Option<Box<str>>)], online: bool) {
+    pub fn set_online(
+        &self,
+        session: SessionRef,
+        nodes: &BTreeSet<(NodeId, Option<Box<str>>)>,
+        online: bool,
+    ) {
         if nodes.iter().all(|(_, group)| group.is_none()) {
             return;
         }

@@ -166,7 +166,7 @@ struct Bench {
     router: Router,
     caches: Vec<(u16, u32, MatchCache)>,
     model: Model,
-    nodes: Vec<Vec<(NodeId, Option<Box<str>>)>>,
+    nodes: Vec<BTreeSet<(NodeId, Option<Box<str>>)>>,
 }
 
 impl Bench {
@@ -180,7 +180,7 @@ impl Bench {
             router: Router::new(hasher.clone()),
             caches: (0..SHARDS * 3).map(cache).collect(),
             model: Model::default(),
-            nodes: vec![Vec::new(); usize::from(SESSIONS)],
+            nodes: vec![BTreeSet::new(); usize::from(SESSIONS)],
         }
     }
 
@@ -189,7 +189,15 @@ impl Bench {
             Op::Subscribe { session: n, filter, group, qos, flags: (no_local, retain_as_published), id } => {
                 let session = session(n);
                 let qos = Qos::from_u8(qos).unwrap();
-                let s = Subscription { session, qos, no_local, retain_as_published, mounted: false, online: true, id };
+                let s = Subscription {
+                    session,
+                    qos,
+                    no_local,
+                    retain_as_published,
+                    mounted: false,
+                    online: true,
+                    id,
+                };
                 let (node, new) = self.router.subscribe(&filter, group.map(|g| GROUPS[g]), s);
                 assert_eq!(self.router.filter(node), filter);
                 assert_eq!(self.router.subscription(&filter, group.map(|g| GROUPS[g]), session), Some(s));
@@ -199,7 +207,7 @@ impl Bench {
                     self.model.0[place].2 = s;
                 } else {
                     self.model.0.push((filter, group, s));
-                    self.nodes[usize::from(n)].push((node, group.map(|g| GROUPS[g].into())));
+                    self.nodes[usize::from(n)].insert((node, group.map(|g| GROUPS[g].into())));
                 }
             }
             Op::Unsubscribe { session: n, filter, group } => {
@@ -228,15 +236,7 @@ impl Bench {
             }
             Op::Invalidate => self.router.invalidate(),
             Op::Elsewhere { times } => {
-                let s = Subscription {
-                    session: session(0),
-                    qos: Qos::AtMostOnce,
-                    no_local: false,
-                    retain_as_published: false,
-                    mounted: false,
-                    online: true,
-                    id: 0,
-                };
+                let s = plain(0);
                 for _ in 0..times {
                     self.router.subscribe("elsewhere", None, s);
                     self.router.unsubscribe("elsewhere", None, s.session).unwrap();
@@ -281,7 +281,15 @@ proptest! {
 
 fn plain(n: u16) -> Subscription {
     let (qos, online) = (Qos::AtMostOnce, true);
-    Subscription { session: session(n), qos, no_local: false, retain_as_published: false, mounted: false, online, id: 0 }
+    Subscription {
+        session: session(n),
+        qos,
+        no_local: false,
+        retain_as_published: false,
+        mounted: false,
+        online,
+        id: 0,
+    }
 }
 
 /// Fault B24: the same filter subscribed and left over and over, plain and shared.
@@ -322,7 +330,7 @@ fn the_cache_keeps_what_is_used() {
     let router = Router::new(FixedState::with_seed(1));
     router.subscribe("#", None, plain(0));
     let mut cache = MatchCache::new(0, 8, FixedState::with_seed(1));
-    let mut slots = std::collections::BTreeSet::new();
+    let mut slots = BTreeSet::new();
     let hot = cache.lookup(&router, "hot", u32::MAX, |_| true);
     let serial = cache.entry(hot).unwrap().serial;
     for n in 0..1000 {
@@ -512,5 +520,27 @@ mod retained {
                 bench.run(op);
             }
         }
+    }
+}
+
+/// An entry being made is not the one that makes room, wherever the hand stands and though all others are in use.
+#[test]
+fn the_cache_never_evicts_what_was_asked_for() {
+    let router = Router::new(FixedState::default());
+    router.subscribe("#", None, plain(0));
+    let topics = ["0", "1", "2", "3", "4"];
+    for grown in topics {
+        let mut cache = MatchCache::new(0, 100, FixedState::default()).bytes_max(1000);
+        for topic in topics.iter().chain(&topics) {
+            cache.lookup(&router, topic, 0, |_| true);
+        }
+        for n in 1..50 {
+            let key = Key { index: n, generation: 0 };
+            let session = SessionRef { shard: 0, key };
+            router.subscribe(grown, None, Subscription { session, ..plain(0) });
+        }
+        let slot = cache.lookup(&router, grown, 0, |_| true);
+        let entry = cache.entry(slot).unwrap();
+        assert_eq!((entry.topic(), entry.local.len()), (grown, 50));
     }
 }

@@ -140,7 +140,8 @@ impl Clients {
         let qos = if self.upgrade_qos { to.qos } else { d.message.qos.min(to.qos) };
         let online = session.connection.and_then(|key| Some((key, self.connections.get_mut(key)?)));
         match online {
-            Some((key, c)) if qos == Qos::AtMostOnce => {
+            // [MQTT-4.6.0-6] those queued while the client was away go first
+            Some((key, c)) if qos == Qos::AtMostOnce && !session.outgoing.holds_qos0() => {
                 if c.outbox.len() > self.limits.output_bytes_max {
                     self.drop_one(now, to.session);
                     return;
@@ -156,7 +157,8 @@ impl Clients {
                 self.send(now, key, framing, d);
             }
             Some((key, c))
-                if session.outgoing.has_room(window(&self.limits, c, session))
+                if qos != Qos::AtMostOnce
+                    && session.outgoing.has_room(window(&self.limits, c, session))
                     && c.outbox.len() <= self.limits.output_bytes_max =>
             {
                 let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids) };

@@ -10,13 +10,14 @@ use grovemq_codec::{
 };
 
 impl Shard {
+    /// Returns how many subscriptions it changed, as a measure of work.
     pub(super) fn on_control(
         &mut self,
         now: Time,
         key: Key,
         frame: &Frame<'_>,
         version: Version,
-    ) -> Result<(), Cause> {
+    ) -> Result<u32, Cause> {
         if frame.kind == PacketType::Connect {
             return Err(Cause::Protocol("second CONNECT")); // [MQTT-3.1.0-2]
         }
@@ -33,14 +34,14 @@ impl Shard {
             Packet::PubComp(ack) => self.on_answer(now, key, &ack, Answer::PubComp),
             Packet::PubRel(ack) => self.on_pubrel(now, key, &ack),
             Packet::Subscribe(p) => return self.on_subscribe(now, key, &p),
-            Packet::Unsubscribe(p) => self.on_unsubscribe(now, key, &p),
+            Packet::Unsubscribe(p) => return Ok(self.on_unsubscribe(now, key, &p)),
             Packet::PingReq => {
                 self.clients.send_bytes(key, &[(PacketType::PingResp as u8) << 4, 0]);
                 if self.clients.trace {
                     self.clients.trace_sent(now, key, "PINGRESP", 0, 0);
                 }
             }
-            Packet::Disconnect(p) => return self.on_disconnect(now, key, version, &p),
+            Packet::Disconnect(p) => self.on_disconnect(now, key, version, &p)?,
             // [MQTT-4.12.0-1] no authentication method was agreed on
             Packet::Auth(_) => return Err(Cause::Protocol("AUTH without an authentication method")),
             Packet::Connect(_)
@@ -52,7 +53,7 @@ impl Shard {
                 return Err(Cause::Protocol("a packet only servers send"));
             }
         }
-        Ok(())
+        Ok(0)
     }
 
     fn on_answer(&mut self, now: Time, key: Key, ack: &Ack<'_>, answer: Answer) {

@@ -28,7 +28,7 @@ use clients::{Clients, Variants};
 use foldhash::fast::FixedState;
 use grovemq_codec::{Frame, PacketType, Qos, ReasonCode, Version, decode_frame};
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// First byte of a client that speaks TLS; in MQTT a CONNECT with forbidden flags.
@@ -140,6 +140,7 @@ pub struct Shard {
     mail: Vec<Batch>,
     actions: VecDeque<Action>,
     walk: census::Walk,
+    /// Random numbers given out.
     random: u64,
     hasher: FixedState,
 }
@@ -178,7 +179,7 @@ impl Shard {
             mail: (0..count).map(|_| Batch::default()).collect(),
             actions: VecDeque::new(),
             walk: census::Walk::default(),
-            random: settings.seed ^ (u64::from(id) << 32) ^ 0x9e37_79b9_7f4a_7c15,
+            random: 0,
             hasher,
             settings,
         }
@@ -427,8 +428,7 @@ impl Shard {
             let publish = grovemq_codec::Publish::parse(frame, version)?;
             return self.on_publish(now, key, frame, &publish);
         }
-        self.on_control(now, key, frame, version)?;
-        Ok(0)
+        self.on_control(now, key, frame, version)
     }
 
     fn set_connection_timer(&mut self, key: Key, at: Option<Time>) {
@@ -453,14 +453,13 @@ impl Shard {
         }
     }
 
-    /// A number nobody outside can guess, as good as the seed.
+    /// A number nobody outside can guess, as good as the seed, and from which nobody can tell the seed.
     fn next_random(&mut self) -> u64 {
-        // splitmix64
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.random = self.random.wrapping_add(1);
+        // SipHash, which cannot be run backwards
+        let mut hasher = DefaultHasher::new();
+        (self.settings.seed, self.id, self.random).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn session_of(&self, key: Key) -> Option<Key> {

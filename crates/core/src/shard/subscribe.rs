@@ -15,14 +15,17 @@ use grovemq_codec::{
 };
 use std::sync::Arc;
 
-/// Retained topics looked at for one session in one turn, and unsent bytes above which a session must wait.
+/// Retained topics looked at for one session in one turn, sessions that have theirs in one turn, and unsent bytes above
+/// which a session must wait.
 const REPLAY_TOPICS: usize = 512;
+const REPLAY_SESSIONS: usize = 16;
 const REPLAY_OUTPUT_BYTES: usize = 256 << 10;
 
 impl Shard {
-    pub(super) fn on_subscribe(&mut self, now: Time, key: Key, p: &Subscribe<'_>) -> Result<(), Cause> {
-        let Some(session_key) = self.session_of(key) else { return Ok(()) };
-        let Some(c) = self.clients.connections.get(key) else { return Ok(()) };
+    /// Returns the number of filters.
+    pub(super) fn on_subscribe(&mut self, now: Time, key: Key, p: &Subscribe<'_>) -> Result<u32, Cause> {
+        let Some(session_key) = self.session_of(key) else { return Ok(0) };
+        let Some(c) = self.clients.connections.get(key) else { return Ok(0) };
         let version = c.version;
         let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
         let id = p.properties.subscription_id.unwrap_or(0);
@@ -32,11 +35,12 @@ impl Shard {
             let code = self.subscribe_one(now, session_key, filter, options, id)?;
             codes.push(suback_code(version, code));
         }
+        let filters = u32::try_from(codes.len()).unwrap_or(u32::MAX);
         let codes = ReasonCodes::List(&codes);
         let suback = SubAck { packet_id: p.packet_id, properties: AckProperties::default(), codes };
         self.send_packet(now, key, &Packet::SubAck(suback));
         self.replay_session(now, session_key);
-        Ok(())
+        Ok(filters)
     }
 
     fn subscribe_one(
@@ -82,8 +86,7 @@ impl Shard {
         };
         // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; none for shared subscriptions
         if wanted && group.is_none() && !self.router.retained().is_empty() {
-            session.replays.retain(|r| *r.filter != *inner);
-            session.replays.push(Replay { filter: inner.into(), options, id, cursor: Cursor::Start });
+            session.replays.insert(inner.into(), Replay { options, id, cursor: Cursor::Start });
         }
         let granted = match options.qos {
             Qos::AtMostOnce => ReasonCode::Success,
@@ -95,8 +98,9 @@ impl Shard {
         Ok(granted)
     }
 
-    pub(super) fn on_unsubscribe(&mut self, now: Time, key: Key, p: &Unsubscribe<'_>) {
-        let Some(session_key) = self.session_of(key) else { return };
+    /// Returns the number of filters.
+    pub(super) fn on_unsubscribe(&mut self, now: Time, key: Key, p: &Unsubscribe<'_>) -> u32 {
+        let Some(session_key) = self.session_of(key) else { return 0 };
         let session_ref = SessionRef { shard: self.id, key: session_key };
         let mut codes = Vec::with_capacity(p.topics.len());
         for filter in &p.topics {
@@ -104,7 +108,7 @@ impl Shard {
                 codes.push(ReasonCode::TopicFilterInvalid);
                 continue;
             };
-            let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+            let Some(session) = self.clients.sessions.get_mut(session_key) else { return 0 };
             let Some(inner) = mounted(session.mount.as_deref(), inner) else {
                 codes.push(ReasonCode::TopicFilterInvalid);
                 continue;
@@ -113,15 +117,19 @@ impl Shard {
             let node = self.router.unsubscribe(inner, group, session_ref);
             if let Some(node) = node {
                 session.forget(node, group);
-                session.replays.retain(|r| group.is_some() || *r.filter != *inner);
+                if group.is_none() {
+                    session.replays.remove(inner);
+                }
             }
             codes.push(if node.is_some() { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
             let event = Event::Unsubscribed { client_id: &session.client_id, filter };
             self.clients.observer.on(now, event);
         }
+        let filters = u32::try_from(codes.len()).unwrap_or(u32::MAX);
         let codes = ReasonCodes::List(&codes);
         let unsuback = UnsubAck { packet_id: p.packet_id, properties: AckProperties::default(), codes };
         self.send_packet(now, key, &Packet::UnsubAck(unsuback));
+        filters
     }
 
     pub(super) fn set_members_online(&mut self, session_key: Key, online: bool) {
@@ -133,7 +141,8 @@ impl Shard {
 
     /// Goes on sending retained messages, a slice for each session that waits for some.
     pub(super) fn replay_retained(&mut self, now: Time) {
-        for session in core::mem::take(&mut self.clients.replaying) {
+        let some = self.clients.replaying.len().min(REPLAY_SESSIONS);
+        for session in self.clients.replaying.drain(..some).collect::<Vec<_>>() {
             if let Some(s) = self.clients.sessions.get_mut(session) {
                 s.replaying = false;
             }
@@ -141,17 +150,32 @@ impl Shard {
         }
     }
 
+    /// One session's slice: some topics of one filter, or so many filters that name a single topic.
     fn replay_session(&mut self, now: Time, session_key: Key) {
-        if self.clients.is_crowded(session_key) {
-            return; // until `resume_replay`
+        for _ in 0..REPLAY_TOPICS {
+            if self.clients.is_crowded(session_key) {
+                return; // until `resume_replay`
+            }
+            let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+            if session.connection.is_none() {
+                session.replays.clear();
+            }
+            let Some((filter, replay)) = session.replays.pop_first() else { return };
+            let is_slice = topic::is_wildcard(&filter);
+            self.replay_filter(now, session_key, filter, replay);
+            if is_slice {
+                break;
+            }
         }
-        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
-        if session.connection.is_none() {
-            session.replays.clear();
+        if !self.clients.is_crowded(session_key) {
+            self.clients.keep_replaying(session_key);
         }
-        let Some(mut replay) = session.replays.pop() else { return };
+    }
+
+    fn replay_filter(&mut self, now: Time, session_key: Key, filter: Box<str>, mut replay: Replay) {
+        let Some(session) = self.clients.sessions.get(session_key) else { return };
         let mut found = Vec::new();
-        self.router.retained().collect(&replay.filter, &mut replay.cursor, REPLAY_TOPICS, &mut found);
+        self.router.retained().collect(&filter, &mut replay.cursor, REPLAY_TOPICS, &mut found);
         let access = session.access.clone();
         let (id, user) = (session.client_id.clone(), session.username.clone());
         let who = Who { client_id: &id, username: user.as_deref() };
@@ -171,11 +195,7 @@ impl Shard {
         if replay.cursor != Cursor::End
             && let Some(session) = self.clients.sessions.get_mut(session_key)
         {
-            // the same filter goes on before older ones begin
-            session.replays.push(replay);
-        }
-        if !self.clients.is_crowded(session_key) {
-            self.clients.keep_replaying(session_key);
+            session.replays.insert(filter, replay);
         }
     }
 

@@ -154,6 +154,17 @@ impl Bench {
         self.take(name)
     }
 
+    /// How often the broker has to be given these bytes until all are taken.
+    pub(crate) fn turns_for(&mut self, name: &str, mut bytes: &[u8]) -> usize {
+        let (shard, key) = (self.streams[name].shard, self.streams[name].key);
+        let mut turns = 0;
+        while !bytes.is_empty() {
+            bytes = &bytes[self.shards[shard].handle_input(self.now, key, bytes).consumed..];
+            turns += 1;
+        }
+        turns
+    }
+
     pub(crate) fn version(&mut self, name: &str, version: Version) {
         self.streams.get_mut(name).unwrap().version = version;
     }

@@ -99,6 +99,68 @@ fn queues_of_absent_clients() {
     }
 }
 
+/// Those of QoS 0 that wait behind others are not overtaken. [MQTT-4.6.0-6]
+#[test]
+fn queued_messages_of_qos_0_keep_their_place() {
+    let limits = Limits { inflight_max: 1, ..Limits::default() };
+    let settings = Settings { queue_qos0: true, ..with_limits(limits) };
+    let mut bench = Bench::new(settings);
+    bench.connect("s", durable("s", 100));
+    bench.feed("s", &subscribe(&[("t", options(1))]));
+    bench.cut("s");
+    bench.connect("p", v5("p"));
+    for (qos, payload) in [(1, "a"), (1, "b"), (0, "c")] {
+        bench.feed("p", &publish(qos, 1, "t", payload));
+    }
+    assert_eq!(bench.connect("s", durable("s", 100))[1..], ["PUBLISH t q1 #1 a"]);
+    bench.feed("p", &publish(0, 0, "t", "d"));
+    assert_eq!(bench.take("s"), NOTHING, "d waits behind c, which waits behind b");
+    assert_eq!(
+        bench.feed("s", &ack(PacketType::PubAck, 1)),
+        ["PUBLISH t q1 #2 b", "PUBLISH t q0 c", "PUBLISH t q0 d"]
+    );
+    bench.feed("p", &publish(0, 0, "t", "e"));
+    assert_eq!(bench.take("s"), ["PUBLISH t q0 e"]);
+}
+
+/// Fault B25: very many filters in one packet cost time in proportion, also twice, and when they go.
+#[test]
+fn b25_many_filters_at_once() {
+    let mut bench = Bench::new(settings());
+    bench.connect("p", v5("p"));
+    let mut retained = message(0, 0, "49999", "x");
+    retained.retain = true;
+    bench.feed("p", &Packet::Publish(retained));
+    bench.connect("s", v5("s"));
+    let names: Vec<String> = (0..100_000).map(|n| format!("{n:05}")).collect();
+    let filters: Vec<_> = names.iter().map(|n| (n.as_str(), options(0))).collect();
+    let start = std::time::Instant::now();
+    for _ in 0..2 {
+        let lines = bench.feed("s", &subscribe(&filters));
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1], "PUBLISH 49999 q0 retain x");
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    bench.feed("s", &unsubscribe(&names));
+    assert_eq!(bench.router.subscription_counts(), (0, 0));
+    // in a debug build some seconds; with a cost that grows with the square, many minutes
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
+/// The filters of a packet count as work: who sends many such packets leaves the others their turn.
+#[test]
+fn filters_are_work() {
+    let mut bench = Bench::new(with_limits(Limits { turn_deliveries_max: 10, ..Limits::default() }));
+    bench.connect("s", v5("s"));
+    let filters: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let filters: Vec<_> = filters.iter().map(|f| (f.as_str(), options(0))).collect();
+    let mut bytes = Vec::new();
+    for _ in 0..3 {
+        subscribe(&filters).encode(grovemq_codec::Version::V5, &mut bytes).unwrap();
+    }
+    assert_eq!(bench.turns_for("s", &bytes), 3);
+}
+
 /// Fault C05: who does not read costs a bounded amount of memory, and nothing but his own messages.
 #[test]
 fn c05_a_slow_reader() {

@@ -78,11 +78,15 @@ impl WebSocket {
         if self.ended {
             return Ok(0);
         }
-        let n = if self.ahead.is_empty() { self.inner.read(buffer)? } else { self.take_ahead(buffer) };
+        let ahead = !self.ahead.is_empty();
+        let result = if ahead { Ok(self.take_ahead(buffer)) } else { self.inner.read(buffer) };
+        // what came with the request says nothing of the socket, which has not been asked yet
+        let full = result.as_ref().is_ok_and(|n| *n > 0 && *n == buffer.len());
+        self.more = ahead || full || self.inner.has_more();
+        let n = result?;
         if n == 0 {
             return Ok(0);
         }
-        self.more = n == buffer.len() || self.inner.has_more();
         let result = self.decoder.decode(buffer.get_mut(..n).unwrap_or_default());
         if let Some(ping) = self.decoder.take_ping() {
             self.output.pong = Some(ping.into());
@@ -102,7 +106,12 @@ impl WebSocket {
             self.more = true;
             return Ok(n);
         }
-        if n == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(n) }
+        if n == 0 {
+            // the end of the stream may stand right behind a frame without payload
+            self.more = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(n)
     }
 
     /// Writes the bytes as one frame, or as the next part of the frame begun.
@@ -142,8 +151,6 @@ impl WebSocket {
         }
         if self.ahead.is_empty() {
             self.ahead = Vec::new();
-            // the socket has not been asked yet
-            self.more = true;
         }
         n
     }
@@ -215,5 +222,59 @@ impl Output {
         let payload = n - of_pending;
         self.owed -= payload;
         Ok(payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    fn pair(ahead: &[u8]) -> (UnixStream, WebSocket) {
+        let (client, server) = UnixStream::pair().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let inner = Stream::Unix(mio::net::UnixStream::from_std(server));
+        (client, WebSocket::new(inner, ahead.to_vec()))
+    }
+
+    /// A final frame whose mask is 0.
+    fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x80 | opcode, 0x80 | u8::try_from(payload.len()).unwrap(), 0, 0, 0, 0];
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    fn would_block(result: &io::Result<usize>) -> bool {
+        result.as_ref().is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// An empty socket is said to be empty, however full the read before it was: the loop would turn for nothing.
+    #[test]
+    fn after_a_read_that_filled_the_space_the_socket_is_empty() {
+        let (mut client, mut socket) = pair(&[]);
+        let bytes = frame(2, b"hello");
+        client.write_all(&bytes).unwrap();
+        let mut space = vec![0; bytes.len()];
+        assert_eq!(socket.read(&mut space).unwrap(), 5);
+        assert!(socket.has_more());
+        assert!(would_block(&socket.read(&mut space)));
+        assert!(!socket.has_more());
+    }
+
+    /// Neither a ping nor what came with the request hides the end of the stream behind it.
+    #[test]
+    fn the_end_is_seen_behind_what_is_no_payload() {
+        for ahead in [&[][..], &frame(9, b"p"), &frame(2, b"x")] {
+            let (mut client, mut socket) = pair(ahead);
+            if ahead.is_empty() {
+                client.write_all(&frame(9, b"p")).unwrap();
+            }
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut space = [0; 100];
+            let first = socket.read(&mut space);
+            assert!(would_block(&first) || first.unwrap() == 1);
+            assert!(socket.has_more());
+            assert_eq!(socket.read(&mut space).unwrap(), 0);
+        }
     }
 }
