@@ -113,7 +113,9 @@ fn paho() -> Result<()> {
 /// MQTT.js below target/, for the node that is installed.
 fn mqttjs() -> Result<()> {
     let folder = repository().join("target/mqttjs");
-    if folder.join("node_modules/mqtt/package.json").exists() && succeeds(&mut program("node", &["--version"])) {
+    if folder.join("node_modules/mqtt/package.json").exists()
+        && succeeds(&mut program("node", &["--version"]))
+    {
         return Ok(());
     }
     std::fs::create_dir_all(&folder)?;

@@ -164,7 +164,8 @@ fn the_display_is_the_originals() {
 
 #[test]
 fn all_errors_are_given() {
-    let text = "allow_anonymous x\nnonsense\nplugin /p\nlistener 1\nmax_topic_alias -1\npsk_hint h\nmax_qos 9";
+    let text =
+        "allow_anonymous x\nnonsense\nplugin /p\nlistener 1\nmax_topic_alias -1\npsk_hint h\nmax_qos 9";
     let lines: Vec<String> =
         errors(text).iter().map(|error| error.split(':').next().unwrap().to_owned()).collect();
     assert_eq!(lines, ["1", "2", "3", "5", "6", "7"]);
@@ -182,7 +183,9 @@ fn a_wrong_listener_still_owns_the_lines_below_it() {
 fn refused_words_are_named_and_their_harmless_forms_accepted() {
     assert_eq!(
         errors("listener 1\nprotocol http_api"),
-        ["2: 'protocol http_api' is not supported. | The HTTP interface is not supported yet: remove this listener."]
+        [
+            "2: 'protocol http_api' is not supported. | The HTTP interface is not supported yet: remove this listener."
+        ]
     );
     assert_eq!(
         warnings("listener 1\nprotocol mqtt\nrequire_certificate false\nuse_identity_as_username 0"),
