@@ -526,10 +526,10 @@ mod retained {
 /// An entry being made is not the one that makes room, wherever the hand stands and though all others are in use.
 #[test]
 fn the_cache_never_evicts_what_was_asked_for() {
-    let router = Router::new(FixedState::default());
-    router.subscribe("#", None, plain(0));
     let topics = ["0", "1", "2", "3", "4"];
     for grown in topics {
+        let router = Router::new(FixedState::default());
+        router.subscribe("#", None, plain(0));
         let mut cache = MatchCache::new(0, 100, FixedState::default()).bytes_max(1000);
         for topic in topics.iter().chain(&topics) {
             cache.lookup(&router, topic, 0, |_| true);
