@@ -9,7 +9,7 @@ pub(crate) const GATHER_BYTES: usize = 64 << 10;
 /// Readiness events taken from the kernel at a time.
 pub(crate) const EVENTS: usize = 1024;
 /// Messages waiting for a shard above which other shards stop reading from their clients.
-pub(crate) const INBOX_MESSAGES_MAX: usize = 100_000;
+pub(crate) const INBOX_MESSAGES_MAX: usize = 20_000;
 /// How long a loop waits before it looks again whether the other shard has caught up.
 pub(crate) const CROWDED_PAUSE: Duration = Duration::from_millis(1);
 /// How long a publisher rests whose receivers do not keep up.

@@ -34,6 +34,8 @@ pub(crate) struct Connection {
     /// Client accepts reason strings and user properties on any packet.
     pub(crate) problem_information: bool,
     pub(crate) last_input: Time,
+    /// When the client last took bytes.
+    pub(crate) last_output: Time,
     /// Seconds; 0 is off.
     pub(crate) keep_alive: u16,
     /// The one timer that runs: connect deadline or keep-alive.
@@ -73,6 +75,7 @@ impl Connection {
             pressed: false,
             problem_information: true,
             last_input: now,
+            last_output: now,
             keep_alive: 0,
             timer: None,
             packet_bytes_max: u32::MAX,

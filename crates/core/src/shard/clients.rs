@@ -18,6 +18,9 @@ use std::sync::Arc;
 const POOL_MAX: usize = 256;
 const POOL_BUFFER_MAX: usize = 256 << 10;
 
+/// A client that has taken no bytes for so long is not waited for.
+const READING_MILLIS: u64 = 100;
+
 #[expect(
     clippy::struct_excessive_bools,
     reason = "settings and flags that have nothing to do with each other"
@@ -146,7 +149,8 @@ impl Clients {
                     self.drop_one(now, to.session);
                     return;
                 }
-                self.pressure |= c.outbox.len() > self.limits.output_bytes_max / 2;
+                self.pressure |= c.outbox.len() > self.limits.output_bytes_max / 2
+                    && now.0.saturating_sub(c.last_output.0) < READING_MILLIS;
                 let framing = Framing {
                     v5: c.is_v5(),
                     qos,

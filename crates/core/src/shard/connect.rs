@@ -204,8 +204,7 @@ impl Shard {
         };
         let same_rights = same_rules && session.username.as_deref() == connect.username;
         session.username = connect.username.map(Into::into);
-        session.access = access;
-        session.mount = mount;
+        (session.access, session.mount) = (access, mount);
         session.connection = Some(key);
         session.expiry = expiry;
         session.will =

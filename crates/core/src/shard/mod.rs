@@ -356,6 +356,7 @@ impl Shard {
         let Some(c) = self.clients.connections.get_mut(key) else { return };
         let before = c.outbox.len();
         c.outbox.consume(n);
+        c.last_output = now;
         self.clients.stats.bytes_sent += n as u64;
         let drained = c.outbox.is_empty();
         let max = self.settings.limits.output_bytes_max;

@@ -1,8 +1,8 @@
 //! The way of a message: PUBLISH in, routing, PUBLISH out.
 
 use super::clients::{Delivery, To};
-use super::mount::TOPIC_BYTES_MAX;
 use super::mail::Target;
+use super::mount::TOPIC_BYTES_MAX;
 use super::{Action, Request, Shard};
 use crate::access::{Access, Source};
 use crate::observe::{Cause, Event};
