@@ -95,6 +95,7 @@ impl Peer {
             match self.try_packet() {
                 Some(packet) if expected.matches(&packet) => {}
                 Some(packet) => panic!("awaited {text}\n    came {}", show(&packet)),
+                None if self.wire.has_ended() => panic!("awaited {text}\n    came the end"),
                 None => panic!("awaited {text}\n    came nothing"),
             }
         }

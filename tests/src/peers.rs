@@ -46,7 +46,8 @@ pub fn paho_python() -> Command {
 /// # Panics
 /// If it is not there.
 pub fn mqttjs_node() -> Command {
-    let dir = std::env::var_os("GROVEMQ_MQTTJS").map_or_else(|| repository().join("target/mqttjs"), PathBuf::from);
+    let dir =
+        std::env::var_os("GROVEMQ_MQTTJS").map_or_else(|| repository().join("target/mqttjs"), PathBuf::from);
     let modules = dir.join("node_modules");
     assert!(modules.join("mqtt").exists(), "{} is missing: `cargo xtask test` makes it", modules.display());
     let mut command = Command::new("node");

@@ -14,6 +14,8 @@ pub struct Wire {
     pending: Vec<u8>,
     /// The limit of every wait.
     patience: Duration,
+    /// The peer has closed.
+    ended: bool,
 }
 
 /// Bytes from a description: pairs of hexadecimal digits, `'text'` for ASCII, `"text"` for a length-prefixed string;
@@ -38,7 +40,7 @@ impl Wire {
     pub fn connect_to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap_or_else(|e| panic!("{address}: {e}"));
         stream.set_nodelay(true).unwrap();
-        Wire { stream, pending: Vec::new(), patience: SOON }
+        Wire { stream, pending: Vec::new(), patience: SOON, ended: false }
     }
 
     /// Waits so long at most for what has to come, instead of [`SOON`].
@@ -127,6 +129,11 @@ impl Wire {
         assert!(Instant::now() >= deadline, "expected silence, got the end of the connection");
     }
 
+    /// Has the peer closed, as far as was read?
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// No more bytes will be sent; reading goes on.
     pub fn end_of_sending(&self) {
         drop(self.stream.shutdown(Shutdown::Write));
@@ -146,14 +153,20 @@ impl Wire {
         self.stream.set_read_timeout(Some(left)).unwrap();
         let mut buffer = [0; 8192];
         match self.stream.read(&mut buffer) {
-            Ok(0) => false,
+            Ok(0) => {
+                self.ended = true;
+                false
+            }
             Ok(n) => {
                 self.pending.extend_from_slice(&buffer[..n]);
                 true
             }
             Err(e) if e.kind() == ErrorKind::Interrupted => true,
             // a reset is the other way to close
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => false,
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => {
+                self.ended = true;
+                false
+            }
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
                 false
