@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use grovemq_tests::Kind;
 use grovemq_tests::dialogue::{self, Row};
 use grovemq_tests::peer::local;
-use grovemq_tests::{Broker, Kind};
 
 use crate::{read, report};
 
@@ -32,8 +32,7 @@ fn debian_differs_where_it_is_said_and_nowhere_else() {
         // directives that Debian's version does not know would end it
         rows.retain(|row| !row.has_configuration());
         held += rows.len();
-        for (name, failure) in differences(&rows) {
-            let row = format!("{file}#{}", name.split('.').next().unwrap_or_default());
+        for (row, failure) in differences(&file, &rows, &listed) {
             if !listed.contains_key(row.as_str()) {
                 complaints.push(format!("{file}:{failure}"));
             }
@@ -46,16 +45,27 @@ fn debian_differs_where_it_is_said_and_nowhere_else() {
     assert!(complaints.is_empty(), "{} complaint(s):\n{}", complaints.len(), complaints.join("\n"));
 }
 
-/// Rows that fail, with what went otherwise. Each has a broker of its own: one that crashes fails one row.
-fn differences(rows: &[Row]) -> Vec<(String, String)> {
+/// Rows that fail, with what went otherwise. Each has a broker of its own: one that crashes fails one row. What is not
+/// listed is held a second time, so that a moment of a busy machine is no difference.
+fn differences(file: &str, rows: &[Row], listed: &BTreeMap<&str, &str>) -> Vec<(String, String)> {
     let failures = Mutex::new(Vec::new());
     dialogue::for_each(rows, |row| {
-        let broker: Broker = row.broker(Kind::Debian);
-        if let Err(failure) = row.hold_patiently(local(broker.port()), PATIENCE) {
-            failures.lock().unwrap().push((row.name.clone(), failure));
+        // `A10.2` is the second value of the row `A10`
+        let name = format!("{file}#{}", row.name.split('.').next().unwrap_or_default());
+        let mut held = hold(row);
+        if held.is_err() && !listed.contains_key(name.as_str()) {
+            held = hold(row);
+        }
+        if let Err(failure) = held {
+            failures.lock().unwrap().push((name, failure));
         }
     });
     let mut failures = failures.into_inner().unwrap();
     failures.sort();
     failures
+}
+
+fn hold(row: &Row) -> Result<(), String> {
+    let broker = row.broker(Kind::Debian);
+    row.hold_patiently(local(broker.port()), PATIENCE)
 }

@@ -407,6 +407,23 @@ fn lost_session_gets_what_it_never_took_as_new() {
     assert_eq!(again.iter().map(|n| sent_publish(n).0).collect::<Vec<_>>(), [false, false]);
 }
 
+/// [MQTT-3.3.4-8]
+#[test]
+fn a_full_window_holds_back_publish_only() {
+    let limit = ConnAckProperties { receive_maximum: Some(1), ..ConnAckProperties::default() };
+    let mut bench = Bench::online_with(durable(), limit);
+    bench.publish(Qos::ExactlyOnce, 1);
+    bench.publish(Qos::AtLeastOnce, 2);
+    assert_eq!(bench.sent().len(), 1);
+    let request = Subscribe::from(&[Subscription::new("a", Qos::AtMostOnce)][..]);
+    bench.client.subscribe(NOW, request, 3).unwrap();
+    assert!(matches!(bench.sent()[..], [PacketNote::Subscribe { .. }]));
+    bench.feed(&publish("a", Qos::AtLeastOnce, 9, None));
+    assert_eq!(bench.sent(), [PacketNote::PubAck { packet_id: 9, reason: ReasonCode::Success }]);
+    bench.feed(&ack(PacketType::PubRec, 1, ReasonCode::Success));
+    assert_eq!(bench.sent().len(), 1, "PUBREL, and no PUBLISH behind it");
+}
+
 #[test]
 fn window_is_the_servers_and_shrinks_with_a_new_connection() {
     let limit = |n| ConnAckProperties { receive_maximum: Some(n), ..ConnAckProperties::default() };
