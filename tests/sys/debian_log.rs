@@ -2,6 +2,8 @@
 
 use grovemq_tests::{Broker, Kind, SOON, Wire};
 use serde_json::Value;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::{listen, publish, subscribe};
 
@@ -72,7 +74,21 @@ fn a_reload_changes_the_log() {
     broker.wait_for_log("Nothing was reloaded");
     std::fs::write(&file, format!("{text}log_format json\n")).unwrap();
     broker.program().hang_up();
-    publish(&broker, &["-i", "later", "-t", "a", "-m", "x"]).success();
-    let line = broker.wait_for_log("\"client\":\"later\"");
+    // nothing says when a reload is over: clients come until one is logged in the new form
+    let seen = AtomicBool::new(false);
+    let line = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..40 {
+                if seen.load(Ordering::Relaxed) {
+                    break;
+                }
+                publish(&broker, &["-i", "later", "-t", "a", "-m", "x"]).success();
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let line = broker.wait_for_log("\"client\":\"later\"");
+        seen.store(true, Ordering::Relaxed);
+        line
+    });
     assert!(line.starts_with('{'), "{line}");
 }
