@@ -13,6 +13,7 @@ use grovemq_codec::{
     AckProperties, Packet, Qos, ReasonCode, ReasonCodes, RetainHandling, SubAck, Subscribe, SubscribeOptions,
     UnsubAck, Unsubscribe, topic,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Retained topics looked at for one session in one turn, sessions that have theirs in one turn, and unsent bytes above
@@ -161,6 +162,10 @@ impl Shard {
                 session.replays.clear();
             }
             let Some((filter, replay)) = session.replays.pop_first() else { return };
+            if session.replays.is_empty() {
+                // an empty map keeps a node of nearly a kilobyte
+                session.replays = BTreeMap::new();
+            }
             let is_slice = topic::is_wildcard(&filter);
             self.replay_filter(now, session_key, filter, replay);
             if is_slice {
