@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod client;
+pub mod journal;
 pub mod observe;
 pub mod qos;
 pub mod router;

@@ -3,6 +3,7 @@
 use crate::Time;
 use grovemq_codec::Qos;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Parts of an application message, borrowed; the way messages travel while nobody keeps them.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +30,13 @@ impl MessageRef<'_> {
             qos: self.qos,
             retain: self.retain,
             expires: self.expires,
+            stored: AtomicU64::new(0),
         })
     }
 }
 
 /// A message kept, shared by all who wait for it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Message {
     topic: Box<str>,
     /// Properties, then payload.
@@ -43,7 +45,18 @@ pub struct Message {
     qos: Qos,
     retain: bool,
     expires: Option<Time>,
+    /// The store's name for it; 0 before it is stored.
+    stored: AtomicU64,
 }
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |m: &Self| (m.properties_len, m.qos, m.retain, m.expires);
+        parts(self) == parts(other) && self.topic == other.topic && self.bytes == other.bytes
+    }
+}
+
+impl Eq for Message {}
 
 impl Message {
     pub fn view(&self) -> MessageRef<'_> {
@@ -82,5 +95,16 @@ impl Message {
     /// Topic, properties and payload, in bytes.
     pub fn size(&self) -> usize {
         self.topic.len() + self.bytes.len()
+    }
+
+    /// What [`Message::set_stored`] was told; 0 before. A store keeps here under which name it knows the message, so that
+    /// a message for many sessions is written once.
+    pub fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    /// For the one store there is, on its one thread.
+    pub fn set_stored(&self, id: u64) {
+        self.stored.store(id, Ordering::Relaxed);
     }
 }
