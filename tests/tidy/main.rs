@@ -17,6 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("core", &["codec"]),
     ("config", &["codec"]),
     ("net", &["codec"]),
+    ("store", &["codec", "core"]),
     ("auth", &["codec"]),
     ("grovepi", &[]),
     ("client", &["codec", "core", "net"]),
@@ -32,6 +33,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("config", &["tokio", "mio", "socket2"]),
     ("auth", &["tokio", "mio", "socket2"]),
     ("net", &["tokio"]),
+    ("store", &["tokio", "mio", "socket2"]),
     ("grovepi", &["tokio", "mio", "linux-embedded-hal"]),
     ("broker", &["linux-embedded-hal"]),
 ];
