@@ -109,6 +109,8 @@ struct Input {
 struct Output {
     bytes: Vec<u8>,
     written: usize,
+    /// The stream may hold some of it back.
+    unflushed: bool,
 }
 
 impl Output {
@@ -322,6 +324,12 @@ impl Task {
                 self.output.written = 0;
                 let now = self.now();
                 if !self.protocol.poll_output(now, &mut self.output.bytes) {
+                    if self.output.unflushed
+                        && let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(cx)
+                    {
+                        flushed?;
+                        self.output.unflushed = false;
+                    }
                     return Ok(moved);
                 }
                 self.deliver();
@@ -330,7 +338,10 @@ impl Task {
             match Pin::new(&mut *stream).poll_write(cx, rest) {
                 Poll::Pending => return Ok(moved),
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => self.output.written += written,
+                Poll::Ready(Ok(written)) => {
+                    self.output.written += written;
+                    self.output.unflushed = true;
+                }
                 Poll::Ready(Err(error)) => return Err(error),
             }
             moved = true;

@@ -24,6 +24,14 @@ pub enum Error {
     Resolve { host: String, text: String },
     /// The operating system reports trouble with the socket.
     Io { kind: io::ErrorKind, text: String },
+    /// There is no TLS between the server and us: one does not trust the other, or they have nothing in common.
+    Tls(String),
+    /// The server does not speak WebSocket, or not as it should.
+    WebSocket(String),
+    /// The proxy refused.
+    Proxy(String),
+    /// What was configured cannot be; the text names the file or the part of a URL.
+    Setup(String),
     /// The server said in CONNACK that it does not do this.
     Unsupported(ReasonCode),
     /// The packet is above what the server takes; both in bytes.
@@ -58,6 +66,13 @@ impl From<core::Error> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
+        let inner = error.get_ref();
+        if let Some(error) = inner.and_then(|e| e.downcast_ref::<rustls::Error>()) {
+            return Self::Tls(error.to_string());
+        }
+        if let Some(error) = inner.and_then(|e| e.downcast_ref::<Self>()) {
+            return error.clone();
+        }
         Self::Io { kind: error.kind(), text: error.to_string() }
     }
 }
@@ -78,7 +93,10 @@ impl fmt::Display for Error {
             Self::Timeout(packet) => write!(f, "no {packet:?} in time"),
             Self::ConnectionLost => f.write_str("the connection was lost"),
             Self::Resolve { host, text } => write!(f, "{host}: {text}"),
-            Self::Io { text, .. } => f.write_str(text),
+            Self::Io { text, .. } | Self::Setup(text) => f.write_str(text),
+            Self::Tls(text) => write!(f, "TLS: {text}"),
+            Self::WebSocket(text) => write!(f, "WebSocket: {text}"),
+            Self::Proxy(text) => write!(f, "proxy {text}"),
             Self::Unsupported(reason) => write!(f, "the server does not offer this: {reason}"),
             Self::TooLarge { size, limit } => write!(f, "packet of {size} bytes; the server takes {limit}"),
             Self::QueueFull => f.write_str("the queue of unsent requests is full"),

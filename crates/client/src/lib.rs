@@ -35,7 +35,11 @@ mod handle;
 mod mailbox;
 mod options;
 mod replies;
+mod tcp;
+mod tls;
 mod transport;
+mod url;
+mod websocket;
 
 pub use error::Error;
 pub use grovemq_codec::{
@@ -47,3 +51,6 @@ pub use grovemq_core::client::{
 };
 pub use handle::{Client, Event, Events, Publication};
 pub use options::{Options, Reconnect};
+pub use tls::{Tls, TlsBuilder, TlsVersion};
+pub use transport::{Socks5, Transport};
+pub use websocket::WebSocket;

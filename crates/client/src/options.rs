@@ -1,6 +1,6 @@
 //! What a client is to be.
 
-use crate::{Version, Will};
+use crate::{Transport, Version, Will};
 use grovemq_core::client::{Config, Credentials};
 use std::{net::IpAddr, time::Duration};
 
@@ -19,8 +19,7 @@ pub enum Reconnect {
 /// The defaults: MQTT 5, an id the server assigns, clean start, keep-alive 60 s, reconnecting after 1 s to 60 s.
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(crate) transport: Transport,
     pub(crate) protocol: Config,
     pub(crate) reconnect: Reconnect,
     pub(crate) connect_timeout: Duration,
@@ -31,11 +30,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// `host` is a name or an IPv4 or IPv6 address (without brackets).
+    /// Over TCP. `host` is a name or an IPv4 or IPv6 address (without brackets).
     pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self::over(Transport::tcp(host, port))
+    }
+
+    pub fn over(transport: Transport) -> Self {
         Self {
-            host: host.into(),
-            port,
+            transport,
             protocol: Config::default(),
             reconnect: Reconnect::Backoff { min: Duration::from_secs(1), max: Duration::from_secs(60) },
             connect_timeout: Duration::from_secs(10),
@@ -44,6 +46,13 @@ impl Options {
             tcp_nodelay: true,
             events_bytes_max: 16 << 20,
         }
+    }
+
+    /// Another way to the server.
+    #[must_use]
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
     }
 
     #[must_use]
@@ -156,7 +165,8 @@ impl Options {
         self
     }
 
-    /// From the first look at the name to the transport, all addresses together; the same again for CONNACK.
+    /// From the first look at the name to the transport, all addresses and handshakes together (10 s by default); the
+    /// same again for CONNACK.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -177,7 +187,7 @@ impl Options {
         self
     }
 
-    /// The local address to connect from.
+    /// The local address to connect from (TCP).
     #[must_use]
     pub fn bind_address(mut self, address: IpAddr) -> Self {
         self.bind_address = Some(address);

@@ -1,23 +1,181 @@
-//! The byte stream to the server.
+//! The byte stream to the server: what it runs over, and what is wrapped around it.
 
-use crate::{Error, Options};
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use crate::{Error, Options, tcp, tls::Tls, websocket::WebSocket};
+use std::{fmt, io, net::IpAddr, path::PathBuf, pin::Pin, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpSocket, TcpStream, lookup_host},
-    task::JoinSet,
+    net::TcpStream,
     time::timeout,
 };
+use tokio_socks::tcp::Socks5Stream;
 
-/// A name may have this many addresses; the rest is not tried.
-const ADDRESSES_MAX: usize = 16;
+/// The way to a server: a link, TLS over it or not, and WebSocket over that or not.
+///
+/// ```
+/// use grovemq_client::{Options, Tls, Transport, WebSocket};
+///
+/// # fn example() -> Result<(), grovemq_client::Error> {
+/// let tls = Tls::builder().ca_file("ca.crt").build()?;
+/// let options = Options::over(Transport::tcp("broker.example", 443).tls(tls).websocket(WebSocket::default()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Transport {
+    link: Link,
+    tls: Option<Tls>,
+    websocket: Option<WebSocket>,
+}
 
-/// How long one address is tried alone before the next joins in.
-const STAGGER: Duration = Duration::from_millis(250);
+impl Transport {
+    /// `host` is a name or an IPv4 or IPv6 address (without brackets). Up to 16 addresses of a name are tried.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Self::from(Link::Tcp { host: host.into(), port, proxy: None })
+    }
+
+    /// TCP through a proxy, which looks up the name.
+    pub fn socks5(proxy: Socks5, host: impl Into<String>, port: u16) -> Self {
+        Self::from(Link::Tcp { host: host.into(), port, proxy: Some(proxy) })
+    }
+
+    /// A Unix domain socket. For TLS and WebSocket the server is called `localhost`.
+    #[cfg(unix)]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::from(Link::Unix(path.into()))
+    }
+
+    /// Any stream: `connect` is called for each connection, and again when it is lost. `host` is what the server is
+    /// called in TLS and WebSocket.
+    ///
+    /// The client writes in large pieces, calls `flush` after the last of them and `shutdown` at the end.
+    ///
+    /// ```
+    /// use grovemq_client::{Options, Transport};
+    ///
+    /// let options = Options::over(Transport::connector("inside", || async {
+    ///     let (near, far) = tokio::io::duplex(4096);
+    ///     tokio::spawn(serve(far));
+    ///     Ok(near)
+    /// }));
+    /// # async fn serve(_: tokio::io::DuplexStream) {}
+    /// ```
+    pub fn connector<F, R, S>(host: impl Into<String>, connect: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let connect = move || -> Opening {
+            let opening = connect();
+            Box::pin(async move { Ok(Box::new(opening.await?) as Box<dyn Stream>) })
+        };
+        Self::from(Link::Own { host: host.into(), connect: Connect(Arc::new(connect)) })
+    }
+
+    /// Encrypted. The certificate has to be for the host, unless [`Tls`] says otherwise.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// In the frames of WebSocket, inside of TLS where there is both.
+    #[must_use]
+    pub fn websocket(mut self, websocket: WebSocket) -> Self {
+        self.websocket = Some(websocket);
+        self
+    }
+
+    /// What the server is called in TLS and WebSocket.
+    fn host(&self) -> &str {
+        match &self.link {
+            Link::Tcp { host, .. } | Link::Own { host, .. } => host,
+            #[cfg(unix)]
+            Link::Unix(_) => "localhost",
+        }
+    }
+
+    fn port(&self) -> Option<u16> {
+        match &self.link {
+            Link::Tcp { port, .. } => Some(*port),
+            _ => None,
+        }
+    }
+
+    async fn open(&self, bind: Option<IpAddr>, nodelay: bool) -> Result<Box<dyn Stream>, Error> {
+        let mut stream = self.link.open(bind, nodelay).await?;
+        if let Some(tls) = &self.tls {
+            stream = tls.connect(self.host(), stream).await?;
+        }
+        if let Some(websocket) = &self.websocket {
+            stream = websocket.connect(self.host(), self.port(), self.tls.is_some(), stream).await?;
+        }
+        Ok(stream)
+    }
+}
+
+impl From<Link> for Transport {
+    fn from(link: Link) -> Self {
+        Self { link, tls: None, websocket: None }
+    }
+}
+
+/// A SOCKS5 proxy (RFC 1928).
+#[derive(Clone)]
+pub struct Socks5 {
+    host: String,
+    port: u16,
+    login: Option<(String, String)>,
+}
+
+impl Socks5 {
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port, login: None }
+    }
+
+    /// Name and password (RFC 1929), each of 1 to 255 bytes; others are [`Error::Setup`].
+    pub fn login(mut self, user: impl Into<String>, password: impl Into<String>) -> Result<Self, Error> {
+        let (user, password) = (user.into(), password.into());
+        if ![&user, &password].iter().all(|text| (1..=255).contains(&text.len())) {
+            return Err(Error::Setup("user and password of a SOCKS5 proxy have 1 to 255 bytes".to_owned()));
+        }
+        self.login = Some((user, password));
+        Ok(self)
+    }
+
+    async fn open(
+        &self,
+        host: &str,
+        port: u16,
+        bind: Option<IpAddr>,
+        nodelay: bool,
+    ) -> Result<TcpStream, Error> {
+        let socket = tcp::open(&self.host, self.port, bind, nodelay).await?;
+        let target = (host, port);
+        let through = match &self.login {
+            Some((user, password)) => {
+                Socks5Stream::connect_with_password_and_socket(socket, target, user, password).await
+            }
+            None => Socks5Stream::connect_with_socket(socket, target).await,
+        };
+        match through {
+            Ok(stream) => Ok(stream.into_inner()),
+            Err(tokio_socks::Error::Io(error)) => Err(error.into()),
+            Err(error) => Err(Error::Proxy(format!("{}:{}: {error}", self.host, self.port))),
+        }
+    }
+}
+
+impl fmt::Debug for Socks5 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.login.as_ref().map(|(user, _)| user);
+        f.debug_struct("Socks5")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("user", &user)
+            .finish()
+    }
+}
 
 /// What a connection runs over.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -26,95 +184,49 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Opens the transport within the connect timeout.
 pub(crate) async fn open(options: &Options) -> Result<Box<dyn Stream>, Error> {
-    let stream =
-        timeout(options.connect_timeout, open_tcp(options)).await.map_err(|_| Error::ConnectTimeout)??;
-    Ok(Box::new(stream))
+    let opening = options.transport.open(options.bind_address, options.tcp_nodelay);
+    timeout(options.connect_timeout, opening).await.map_err(|_| Error::ConnectTimeout)?
 }
 
-async fn open_tcp(options: &Options) -> Result<TcpStream, Error> {
-    let found = if options.host.eq_ignore_ascii_case("localhost") {
-        // RFC 6761, 6.3: always the loopback, and no reason to start a resolver's thread
-        vec![(Ipv6Addr::LOCALHOST, options.port).into(), (Ipv4Addr::LOCALHOST, options.port).into()]
-    } else {
-        let found = lookup_host((options.host.as_str(), options.port)).await;
-        found.map_err(|error| unresolved(options, &error.to_string()))?.collect()
-    };
-    let addresses = in_turns(found, options.bind_address);
-    if addresses.is_empty() {
-        return Err(unresolved(options, "no address of the wanted family"));
-    }
-    Ok(race(addresses, options.bind_address, options.tcp_nodelay).await?)
+#[derive(Clone, Debug)]
+enum Link {
+    Tcp {
+        host: String,
+        port: u16,
+        proxy: Option<Socks5>,
+    },
+    #[cfg(unix)]
+    Unix(PathBuf),
+    Own {
+        host: String,
+        connect: Connect,
+    },
 }
 
-fn unresolved(options: &Options, text: &str) -> Error {
-    Error::Resolve { host: options.host.clone(), text: text.to_owned() }
-}
-
-/// The resolver's order, but the families by turns, so that a broken one costs one wait only.
-fn in_turns(found: Vec<SocketAddr>, bind: Option<IpAddr>) -> Vec<SocketAddr> {
-    let wanted = found.into_iter().filter(|a| bind.is_none_or(|bind| bind.is_ipv4() == a.is_ipv4()));
-    let (mut v6, mut v4): (Vec<_>, Vec<_>) = wanted.partition(SocketAddr::is_ipv6);
-    v6.dedup();
-    v4.dedup();
-    let longest = v6.len().max(v4.len());
-    (0..longest).flat_map(|i| [v6.get(i), v4.get(i)]).flatten().copied().take(ADDRESSES_MAX).collect()
-}
-
-/// Tries one address after the other, the next as soon as one fails or dawdles; the first to answer wins.
-async fn race(addresses: Vec<SocketAddr>, bind: Option<IpAddr>, nodelay: bool) -> io::Result<TcpStream> {
-    let mut waiting = addresses.into_iter();
-    let mut attempts = JoinSet::new();
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    loop {
-        match waiting.next() {
-            Some(address) => drop(attempts.spawn(connect(address, bind, nodelay))),
-            None if attempts.is_empty() => return Err(failure),
-            None => {}
-        }
-        let outcome = if waiting.len() > 0 {
-            match timeout(STAGGER, attempts.join_next()).await {
-                Ok(outcome) => outcome,
-                Err(_) => continue,
+impl Link {
+    async fn open(&self, bind: Option<IpAddr>, nodelay: bool) -> Result<Box<dyn Stream>, Error> {
+        Ok(match self {
+            Self::Tcp { host, port, proxy: None } => Box::new(tcp::open(host, *port, bind, nodelay).await?),
+            Self::Tcp { host, port, proxy: Some(proxy) } => {
+                Box::new(proxy.open(host, *port, bind, nodelay).await?)
             }
-        } else {
-            attempts.join_next().await
-        };
-        match outcome {
-            Some(Ok(Ok(stream))) => return Ok(stream),
-            Some(Ok(Err(error))) => failure = error,
-            Some(Err(join)) => failure = io::Error::other(join),
-            None => {}
-        }
+            #[cfg(unix)]
+            Self::Unix(path) => {
+                let stream = tokio::net::UnixStream::connect(path).await;
+                Box::new(stream.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?)
+            }
+            Self::Own { connect, .. } => (connect.0)().await?,
+        })
     }
 }
 
-async fn connect(address: SocketAddr, bind: Option<IpAddr>, nodelay: bool) -> io::Result<TcpStream> {
-    let attempt = async {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        if let Some(ip) = bind {
-            socket.bind(SocketAddr::new(ip, 0))?;
-        }
-        let stream = socket.connect(address).await?;
-        stream.set_nodelay(nodelay)?;
-        Ok(stream)
-    };
-    attempt.await.map_err(|error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}")))
-}
+type Opening = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[derive(Clone)]
+struct Connect(Arc<dyn Fn() -> Opening + Send + Sync>);
 
-    #[test]
-    fn families_take_turns_and_a_bind_address_chooses_one() {
-        let found: Vec<SocketAddr> =
-            ["[::1]:1", "[::2]:1", "[::3]:1", "1.0.0.1:1"].iter().map(|a| a.parse().unwrap()).collect();
-        let order = |bind: Option<&str>| -> Vec<String> {
-            let bind = bind.map(|ip| ip.parse().unwrap());
-            in_turns(found.clone(), bind).iter().map(ToString::to_string).collect()
-        };
-        assert_eq!(order(None), ["[::1]:1", "1.0.0.1:1", "[::2]:1", "[::3]:1"]);
-        assert_eq!(order(Some("0.0.0.0")), ["1.0.0.1:1"]);
-        assert_eq!(order(Some("::")), ["[::1]:1", "[::2]:1", "[::3]:1"]);
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connector")
     }
 }
