@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     /// A Session Expiry Interval of CONNECT that was 0 may not be raised later.
     pub(crate) expiry_at_connect: u32,
     pub(crate) aliases: Option<Box<Aliases>>,
+    /// The latest commit point that an acknowledgement for it waits for.
+    pub(crate) held: u64,
     /// The user name that the client's certificate says.
     pub(crate) identity: Option<Box<str>>,
 }
@@ -84,6 +86,7 @@ impl Connection {
             allowed_serial: 0,
             expiry_at_connect: 0,
             aliases: None,
+            held: 0,
             identity: None,
         }
     }

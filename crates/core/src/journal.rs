@@ -23,9 +23,7 @@ pub enum Record {
     Unsubscribed(StoredId, Box<str>, Option<Box<str>>),
     /// A message is on its way to a session.
     Queued(StoredId, Box<QueuedImage>),
-    /// It was given a packet id.
-    Sent { session: StoredId, seq: u64, packet_id: u16 },
-    /// Its receiver owns it (PUBREC); only the packet id is still in use.
+    /// Its receiver owns it (PUBREC); only its place, which is its packet id, is still in use.
     Owned { session: StoredId, seq: u64 },
     /// It was delivered, has expired or was dropped.
     Finished { session: StoredId, seq: u64 },
@@ -74,15 +72,14 @@ pub struct SubscriptionImage {
 /// A message on its way to one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuedImage {
-    /// Place in the session's order; never used twice while the session lives.
+    /// Place in the session's order, from 1 on; two messages stored at a time never have the same. It decides the packet
+    /// id.
     pub seq: u64,
     pub message: Arc<Message>,
     pub qos: Qos,
     pub retain: bool,
     /// Subscription identifiers.
     pub ids: Option<Box<[u32]>>,
-    /// 0 until it is sent.
-    pub packet_id: u16,
 }
 
 /// A session as a store gives it back.
@@ -90,8 +87,8 @@ pub struct QueuedImage {
 pub struct SavedSession {
     pub image: SessionImage,
     pub subscriptions: Vec<SubscriptionImage>,
-    /// By `seq`. Those owned by the receiver come with `Err(packet id)`.
-    pub queue: Vec<(u64, Result<QueuedImage, u16>)>,
+    /// By `seq`; `None` where the receiver owns the message.
+    pub queue: Vec<(u64, Option<QueuedImage>)>,
     /// Packet ids of QoS 2 received and not released.
     pub received: Vec<u16>,
 }

@@ -28,6 +28,8 @@ pub use limits::{Limits, ListenerLimits};
 pub use message::{Message, MessageRef};
 pub use outbox::Outbox;
 pub use router::Router;
-pub use shard::{Action, Batch, ListenerSettings, Next, Progress, Request, Settings, Shard, Verdict};
+pub use shard::{
+    Action, Batch, Commit, ListenerSettings, Next, Progress, Request, Settings, Shard, Storing, Verdict,
+};
 pub use slab::{Key, Slab};
 pub use time::Time;

@@ -14,6 +14,8 @@ pub(crate) struct Parcel {
     pub retain: bool,
     /// Subscription identifiers.
     pub ids: Option<Box<[u32]>>,
+    /// Its place in a stored session's order; 0 where nothing is stored.
+    pub seq: u64,
 }
 
 /// A message with a packet id.
@@ -24,12 +26,18 @@ pub(crate) struct Inflight {
     state: Option<Sender>,
     /// Gone once the receiver owns the message (PUBREC).
     pub parcel: Option<Parcel>,
+    pub seq: u64,
+    /// Not to be sent before its packet id is on disk.
+    pending: bool,
+    /// It was never sent.
+    new: bool,
 }
 
 /// What to send again after a reconnect.
 #[derive(Debug)]
 pub(crate) enum Resend<'a> {
-    Publish(&'a Parcel, u16),
+    /// With its packet id, and whether it may have been sent before.
+    Publish(&'a Parcel, u16, bool),
     PubRel(u16),
 }
 
@@ -46,6 +54,8 @@ pub(crate) struct Outgoing {
     sent: usize,
     /// Of those, how many are not over: they count against the receive maximum.
     outstanding: u16,
+    /// Entries at the end of `inflight` that wait for the store.
+    pending: u16,
     /// Bytes of all messages in flight.
     inflight_bytes: usize,
 }
@@ -57,34 +67,104 @@ impl Outgoing {
         self.outstanding = 0;
     }
 
-    /// Whether a new message may be sent at once.
+    /// Whether a new message, at that place of a stored session's order, may be sent at once.
     #[inline]
-    pub(crate) fn has_room(&self, window: u16) -> bool {
-        self.queue.is_empty() && self.may_send(window)
+    pub(crate) fn has_room(&self, window: u16, seq: u64) -> bool {
+        self.queue.is_empty() && self.may_send(window, seq)
     }
 
     #[inline]
-    fn may_send(&self, window: u16) -> bool {
-        self.outstanding < window
-            && self.sent == self.inflight.len()
-            && self.inflight.len() < usize::from(u16::MAX)
+    fn may_send(&self, window: u16, seq: u64) -> bool {
+        u32::from(self.outstanding) + u32::from(self.pending) < u32::from(window)
+            && self.sent + usize::from(self.pending) == self.inflight.len()
+            && self.fits(seq)
+    }
+
+    /// Whether there are packet ids left up to that place.
+    #[inline]
+    fn fits(&self, seq: u64) -> bool {
+        let left_out = self.inflight.back().map_or(0, |last| seq.saturating_sub(last.seq + 1));
+        self.inflight.len() as u64 + left_out < u64::from(u16::MAX)
     }
 
     /// Takes a message into flight; gives its packet id. The caller has asked for room and sends it now.
     pub(crate) fn admit(&mut self, parcel: Parcel) -> u16 {
-        self.last_id = if self.last_id == u16::MAX { 1 } else { self.last_id + 1 };
-        let state = if parcel.qos == Qos::ExactlyOnce { Sender::AwaitPubRec } else { Sender::AwaitPubAck };
-        self.inflight_bytes += parcel.message.size();
-        self.inflight.push_back(Inflight { id: self.last_id, state: Some(state), parcel: Some(parcel) });
+        self.push(parcel.seq, Some(parcel), false);
         self.sent += 1;
         self.outstanding += 1;
         self.last_id
     }
 
+    /// The same for a message that may be sent only after [`Outgoing::release`].
+    pub(crate) fn admit_pending(&mut self, parcel: Parcel) -> u16 {
+        self.push(parcel.seq, Some(parcel), true);
+        self.pending += 1;
+        self.last_id
+    }
+
+    /// A stored message's place decides its packet id, so that it has the same after a restart; places that were left out
+    /// on the way are over.
+    fn push(&mut self, seq: u64, parcel: Option<Parcel>, pending: bool) {
+        match self.inflight.back() {
+            _ if seq == 0 => {}
+            None => self.last_id = ring(seq - 1),
+            Some(last) => {
+                for seq in last.seq + 1..seq {
+                    self.last_id = self.next_id();
+                    let id = self.last_id;
+                    let gap = Inflight { id, state: None, parcel: None, seq, pending: false, new: false };
+                    self.inflight.push_back(gap);
+                }
+            }
+        }
+        self.last_id = self.next_id();
+        let state = match &parcel {
+            None => Sender::AwaitPubComp,
+            Some(p) if p.qos == Qos::ExactlyOnce => Sender::AwaitPubRec,
+            Some(_) => Sender::AwaitPubAck,
+        };
+        self.inflight_bytes += parcel.as_ref().map_or(0, |p| p.message.size());
+        let (id, state) = (self.last_id, Some(state));
+        self.inflight.push_back(Inflight { id, state, parcel, seq, pending, new: pending });
+    }
+
+    /// A pending message may be sent.
+    pub(crate) fn release(&mut self, id: u16) {
+        if let Some(entry) = self.place(id).and_then(|place| self.inflight.get_mut(place))
+            && core::mem::take(&mut entry.pending)
+        {
+            self.pending -= 1;
+        }
+    }
+
+    /// Messages wait for the store, and no later one may overtake them.
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending > 0
+    }
+
+    /// Puts back what a store kept, oldest first: place and message, `None` where its receiver owned it. No more than
+    /// `window` can have been sent without an answer; they may have been.
+    pub(crate) fn restore(&mut self, entries: Vec<(u64, Option<Parcel>)>, window: usize) {
+        let owned = entries.iter().rposition(|(_, parcel)| parcel.is_none()).map_or(0, |last| last + 1);
+        for (i, (seq, parcel)) in entries.into_iter().enumerate() {
+            let fits = i < owned.max(window) && self.fits(seq) && self.queue.is_empty();
+            match parcel {
+                parcel if fits => self.push(seq, parcel, false),
+                Some(parcel) => self.enqueue(parcel),
+                None => {}
+            }
+        }
+    }
+
+    fn next_id(&self) -> u16 {
+        if self.last_id == u16::MAX { 1 } else { self.last_id + 1 }
+    }
+
     /// The next queued message that may be sent now.
     pub(crate) fn next_queued(&mut self, window: u16) -> Option<Parcel> {
         let first = self.queue.front()?;
-        if first.qos != Qos::AtMostOnce && !self.may_send(window) {
+        if first.qos != Qos::AtMostOnce && !self.may_send(window, first.seq) {
             return None;
         }
         self.queue_bytes -= first.message.size();
@@ -101,14 +181,18 @@ impl Outgoing {
     /// The next message to be sent again, within the window; marks it as sent.
     pub(crate) fn next_resend(&mut self, window: u16) -> Option<Resend<'_>> {
         while self.outstanding < window {
-            let entry = self.inflight.get(self.sent)?;
+            let entry = self.inflight.get_mut(self.sent)?;
+            if entry.pending {
+                return None;
+            }
+            let again = !core::mem::take(&mut entry.new);
             self.sent += 1;
             if entry.state.is_some() {
                 self.outstanding += 1;
                 let entry = self.inflight.get(self.sent - 1)?;
                 return match (&entry.parcel, entry.state) {
                     (Some(parcel), Some(Sender::AwaitPubAck | Sender::AwaitPubRec)) => {
-                        Some(Resend::Publish(parcel, entry.id))
+                        Some(Resend::Publish(parcel, entry.id, again))
                     }
                     _ => Some(Resend::PubRel(entry.id)),
                 };
@@ -118,10 +202,12 @@ impl Outgoing {
     }
 
     /// An answer from the receiver.
-    pub(crate) fn on_answer(&mut self, id: u16, answer: Answer) -> SenderStep {
-        let Some(place) = self.place(id) else { return SenderStep::Ignore };
-        let Some(entry) = self.inflight.get_mut(place) else { return SenderStep::Ignore };
-        let Some(state) = entry.state.as_mut() else { return SenderStep::Ignore };
+    pub(crate) fn on_answer(&mut self, id: u16, answer: Answer) -> (SenderStep, u64) {
+        const IGNORE: (SenderStep, u64) = (SenderStep::Ignore, 0);
+        let Some(place) = self.place(id) else { return IGNORE };
+        let Some(entry) = self.inflight.get_mut(place).filter(|e| !e.pending) else { return IGNORE };
+        let Some(state) = entry.state.as_mut() else { return IGNORE };
+        let seq = entry.seq;
         let step = state.on(answer);
         match step {
             SenderStep::Done => self.finish(place),
@@ -131,25 +217,34 @@ impl Outgoing {
             }
             SenderStep::ReleaseAgain | SenderStep::Ignore => {}
         }
-        step
+        (step, seq)
     }
 
-    /// Gives a message up that was admitted but cannot, or may not, be sent to this client.
-    pub(crate) fn give_up(&mut self, id: u16) {
-        if let Some(place) = self.place(id) {
-            self.finish(place);
-        }
+    /// Gives a message up that was admitted but cannot, or may not, be sent to this client; its place in the stored order.
+    pub(crate) fn give_up(&mut self, id: u16) -> u64 {
+        let Some(place) = self.place(id) else { return 0 };
+        let seq = self.inflight.get(place).map_or(0, |e| e.seq);
+        self.finish(place);
+        seq
     }
 
-    /// Keeps only messages that `keep` approves of, whether queued or sent and not yet the receiver's.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Message) -> bool) {
+    /// Keeps only messages that `keep` approves of, whether queued or sent and not yet the receiver's. Gives the places
+    /// of the others in the stored order.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Message) -> bool) -> Vec<u64> {
         let unwanted = self.inflight.iter().filter(|e| e.parcel.as_ref().is_some_and(|p| !keep(&p.message)));
-        for id in unwanted.map(|e| e.id).collect::<Vec<_>>() {
-            self.give_up(id);
-        }
-        self.queue.retain(|p| keep(&p.message));
+        let ids = unwanted.map(|e| e.id).collect::<Vec<_>>();
+        let mut gone: Vec<u64> = ids.into_iter().map(|id| self.give_up(id)).collect();
+        self.queue.retain(|p| {
+            let keep = keep(&p.message);
+            if !keep {
+                gone.push(p.seq);
+            }
+            keep
+        });
         self.queue_bytes = self.queue.iter().map(|p| p.message.size()).sum();
         self.queue_qos0 = self.queue.iter().filter(|p| p.qos == Qos::AtMostOnce).count();
+        gone.retain(|seq| *seq != 0);
+        gone
     }
 
     pub(crate) fn inflight_bytes(&self) -> usize {
@@ -201,6 +296,9 @@ impl Outgoing {
         {
             let parcel = entry.parcel.take();
             self.inflight_bytes -= parcel.map_or(0, |p| p.message.size());
+            if core::mem::take(&mut entry.pending) {
+                self.pending -= 1;
+            }
             if place < self.sent {
                 self.outstanding = self.outstanding.saturating_sub(1);
             }
@@ -212,6 +310,12 @@ impl Outgoing {
     }
 }
 
+/// The packet id of the n-th message: 1 to 65,535 and again; 0 before the first.
+fn ring(n: u64) -> u16 {
+    let last = u64::from(u16::MAX);
+    u16::try_from(n.checked_sub(1).map_or(0, |n| n % last + 1)).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,23 +325,23 @@ mod tests {
     fn parcel(n: u8, qos: Qos) -> Parcel {
         let message =
             MessageRef { topic: "t", properties: &[], payload: &[n], qos, retain: false, expires: None };
-        Parcel { message: message.to_shared(), qos, retain: false, ids: None }
+        Parcel { message: message.to_shared(), qos, retain: false, ids: None, seq: 0 }
     }
 
     #[test]
     fn b18_all_ids_in_flight_then_one_more_waits() {
         let mut out = Outgoing::default();
         for _ in 0..u16::MAX {
-            assert!(out.has_room(u16::MAX));
+            assert!(out.has_room(u16::MAX, 0));
             out.admit(parcel(0, Qos::AtLeastOnce));
         }
-        assert!(!out.has_room(u16::MAX));
-        assert_eq!(out.on_answer(7, Answer::PubAck), SenderStep::Done);
-        assert!(!out.has_room(u16::MAX), "ids are freed in order");
+        assert!(!out.has_room(u16::MAX, 0));
+        assert_eq!(out.on_answer(7, Answer::PubAck).0, SenderStep::Done);
+        assert!(!out.has_room(u16::MAX, 0), "ids are freed in order");
         for id in 1..7 {
-            assert_eq!(out.on_answer(id, Answer::PubAck), SenderStep::Done);
+            assert_eq!(out.on_answer(id, Answer::PubAck).0, SenderStep::Done);
         }
-        assert!(out.has_room(u16::MAX));
+        assert!(out.has_room(u16::MAX, 0));
         assert_eq!(out.admit(parcel(0, Qos::AtLeastOnce)), 1);
     }
 
@@ -257,6 +361,48 @@ mod tests {
     }
 
     proptest! {
+        /// Of messages of a stored session, some answered and some given up before they were sent, those in flight have
+        /// the same packet ids after a restart.
+        #[test]
+        fn packet_ids_survive_a_restart(
+            start in prop_oneof![Just(0u64), 65_500u64..65_600],
+            steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0u8..4), 1..100),
+        ) {
+            let mut out = Outgoing::default();
+            let mut stored: Vec<(u64, Option<Parcel>)> = Vec::new();
+            let mut ids: Vec<(u64, u16)> = Vec::new();
+            for (n, (two, left_out, answers)) in steps.into_iter().enumerate() {
+                let seq = start + n as u64 + 1;
+                if left_out || !out.has_room(20, seq) { continue }
+                let qos = if two { Qos::ExactlyOnce } else { Qos::AtLeastOnce };
+                let parcel = Parcel { seq, ..parcel(0, qos) };
+                stored.push((seq, Some(parcel.clone())));
+                ids.push((seq, out.admit(parcel)));
+                let place = usize::from(answers) * ids.len() / 4;
+                let Some((seq, id)) = ids.get(place).copied() else { continue };
+                let answer = if stored[place].1.is_none() { Answer::PubComp } else { Answer::PubRec };
+                let (step, answered) = if stored[place].1.as_ref().is_some_and(|p| p.qos == Qos::AtLeastOnce) {
+                    out.on_answer(id, Answer::PubAck)
+                } else {
+                    out.on_answer(id, answer)
+                };
+                prop_assert_eq!(answered, seq);
+                if step == SenderStep::Done {
+                    stored.remove(place);
+                    ids.remove(place);
+                } else {
+                    stored[place].1 = None;
+                }
+            }
+            let mut restored = Outgoing::default();
+            restored.restore(stored.clone(), 20);
+            for (seq, id) in ids {
+                let place = restored.place(id).expect("an id that is known");
+                prop_assert_eq!(restored.inflight[place].seq, seq);
+            }
+            prop_assert_eq!(restored.len(), stored.len());
+        }
+
         /// Against a plain list of (id, state): the same steps, never more than the window unanswered.
         #[test]
         fn behaves_like_a_list(ops in prop::collection::vec(op(), 0..200), window in 1u16..6) {
@@ -267,7 +413,7 @@ mod tests {
                     Op::Offer(two) => {
                         let sent_all = model.iter().all(|m| m.2);
                         let room = sent_all && model.len() < usize::from(window);
-                        prop_assert_eq!(out.has_room(window), room);
+                        prop_assert_eq!(out.has_room(window, 0), room);
                         if room {
                             let qos = if two { Qos::ExactlyOnce } else { Qos::AtLeastOnce };
                             let id = out.admit(parcel(0, qos));
@@ -280,7 +426,7 @@ mod tests {
                         let answer = answers[usize::from(which)];
                         let expected = model.iter_mut().find(|m| m.0 == id).map_or(SenderStep::Ignore, |m| m.1.on(answer));
                         if expected == SenderStep::Done { model.retain(|m| m.0 != id); }
-                        prop_assert_eq!(out.on_answer(id, answer), expected);
+                        prop_assert_eq!(out.on_answer(id, answer).0, expected);
                     }
                     Op::Reconnect => {
                         out.restart();
@@ -288,7 +434,7 @@ mod tests {
                     }
                 }
                 while let Some(resend) = out.next_resend(window) {
-                    let id = match resend { Resend::Publish(_, id) | Resend::PubRel(id) => id };
+                    let id = match resend { Resend::Publish(_, id, _) | Resend::PubRel(id) => id };
                     let next = model.iter_mut().find(|m| !m.2).expect("something to resend");
                     prop_assert_eq!(next.0, id);
                     next.2 = true;

@@ -1,6 +1,7 @@
 //! What the broker keeps for a client across connections.
 
 use crate::access::{Authorize, Source, Who};
+use crate::journal::StoredId;
 use crate::outgoing::Outgoing;
 use crate::qos::{Arrival, Receiver, ReceiverStep};
 use crate::router::{Cursor, NodeId};
@@ -26,6 +27,8 @@ pub(crate) struct Session {
     /// Filter and shared group; a client may have very many.
     pub(crate) subscriptions: BTreeSet<(NodeId, Option<Box<str>>)>,
     pub(crate) outgoing: Outgoing,
+    /// It survives a restart.
+    pub(crate) stored: Option<Box<Stored>>,
     /// Packet ids of QoS 2 publishes received and not released.
     received: HashSet<u16, foldhash::fast::FixedState>,
     /// Seconds it lives on without a connection.
@@ -40,6 +43,14 @@ pub(crate) struct Session {
     pub(crate) dropping: bool,
     /// In the shard's list of sessions with replays.
     pub(crate) replaying: bool,
+}
+
+/// How the store knows a session.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) id: StoredId,
+    /// The place of its latest message in its order.
+    pub(crate) seq: u64,
 }
 
 #[derive(Debug)]
@@ -69,6 +80,7 @@ impl Session {
             connection: None,
             subscriptions: BTreeSet::new(),
             outgoing: Outgoing::default(),
+            stored: None,
             received: HashSet::with_hasher(foldhash::fast::FixedState::default()),
             expiry: 0,
             expires: None,
@@ -105,6 +117,28 @@ impl Session {
             _ => {}
         }
         step
+    }
+
+    /// The store's name for it and the place of its next message; `None` where nothing is stored.
+    pub(crate) fn next_seq(&mut self) -> Option<(StoredId, u64)> {
+        let stored = self.stored.as_mut()?;
+        stored.seq += 1;
+        Some((stored.id, stored.seq))
+    }
+
+    /// The place of its next message; 0 where nothing is stored.
+    #[inline]
+    pub(crate) fn upcoming(&self) -> u64 {
+        self.stored.as_ref().map_or(0, |s| s.seq + 1)
+    }
+
+    pub(crate) fn stored_id(&self) -> Option<StoredId> {
+        self.stored.as_ref().map(|s| s.id)
+    }
+
+    /// Packet ids that were received and not released before a restart.
+    pub(crate) fn restore_received(&mut self, ids: Vec<u16>) {
+        self.received.extend(ids);
     }
 
     pub(crate) fn has_received(&self, packet_id: u16) -> bool {

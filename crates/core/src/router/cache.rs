@@ -36,6 +36,8 @@ pub struct Entry {
     ids: Vec<u32>,
     /// A bit for each other shard with a subscriber.
     pub remote: u64,
+    /// Of these, the shards where a session survives a restart.
+    pub remote_stored: u64,
     /// Shared groups, with their members in all shards and whose turn it is.
     pub groups: Vec<(Group, u32)>,
     /// Used since the clock hand last passed.
@@ -59,6 +61,7 @@ impl Entry {
             local: Vec::new(),
             ids: Vec::new(),
             remote: 0,
+            remote_stored: 0,
             groups: Vec::new(),
             used: false, // a topic seen once must not push out those seen often
         }
@@ -187,13 +190,14 @@ impl MatchCache {
         let Some(entry) = self.entries.get_mut(slot) else { return };
         self.bytes -= entry.size();
         let index = router.read();
-        let mut found = Found { shard: self.shard, local: Vec::new(), remote: 0, groups: Vec::new() };
+        let mut found =
+            Found { shard: self.shard, local: Vec::new(), remote: 0, remote_stored: 0, groups: Vec::new() };
         entry.generation = router.generation();
         index.trie.matches(&entry.topic, &mut found);
         drop(index);
         self.serial += 1;
         entry.serial = self.serial;
-        entry.remote = found.remote;
+        (entry.remote, entry.remote_stored) = (found.remote, found.remote_stored);
         // each topic begins with another member: most topics may be seen only once
         let turn = u32::try_from(self.serial % u64::from(u32::MAX)).unwrap_or(0);
         entry.groups = found.groups.into_iter().map(|g| (g, turn)).collect();
@@ -233,6 +237,7 @@ struct Found {
     shard: u16,
     local: Vec<Subscription>,
     remote: u64,
+    remote_stored: u64,
     groups: Vec<Group>,
 }
 
@@ -241,7 +246,9 @@ impl Matches for Found {
         if s.session.shard == self.shard {
             self.local.push(*s);
         } else {
-            self.remote |= 1 << (s.session.shard % 64);
+            let bit = 1 << (s.session.shard % 64);
+            self.remote |= bit;
+            self.remote_stored |= if s.stored { bit } else { 0 };
         }
     }
 

@@ -196,6 +196,7 @@ impl Bench {
                     retain_as_published,
                     mounted: false,
                     online: true,
+                    stored: false,
                     id,
                 };
                 let (node, new) = self.router.subscribe(&filter, group.map(|g| GROUPS[g]), s);
@@ -288,6 +289,7 @@ fn plain(n: u16) -> Subscription {
         retain_as_published: false,
         mounted: false,
         online,
+        stored: false,
         id: 0,
     }
 }

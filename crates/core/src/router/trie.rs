@@ -28,6 +28,8 @@ pub struct Subscription {
     pub mounted: bool,
     /// The session has a connection now; kept true to life for members of shared groups only.
     pub online: bool,
+    /// The session survives a restart.
+    pub stored: bool,
     /// 0 is none.
     pub id: u32,
 }

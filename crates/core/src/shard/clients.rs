@@ -1,5 +1,6 @@
 //! Sessions and connections of a shard, and the sending of messages to them.
 
+use super::commit::{Held, Journal};
 use crate::connection::{Connection, Stage};
 use crate::encode::{self, Alias, Framing};
 use crate::observe::{Event, Observe, Stats};
@@ -46,6 +47,7 @@ pub(crate) struct Clients {
     pub(crate) pressure: bool,
     pub(crate) queue_qos0: bool,
     pub(crate) upgrade_qos: bool,
+    pub(crate) journal: Journal,
 }
 
 /// One message on its way to several receivers: encoded once per variant, shared once.
@@ -94,7 +96,12 @@ pub(crate) struct To<'a> {
 }
 
 impl Clients {
-    pub(crate) fn new(observer: Box<dyn Observe>, limits: Limits, hasher: FixedState) -> Self {
+    pub(crate) fn new(
+        observer: Box<dyn Observe>,
+        limits: Limits,
+        hasher: FixedState,
+        journal: Journal,
+    ) -> Self {
         Self {
             connections: Slab::default(),
             sessions: Slab::default(),
@@ -111,6 +118,7 @@ impl Clients {
             pressure: false,
             queue_qos0: false,
             upgrade_qos: false,
+            journal,
         }
     }
 
@@ -162,11 +170,21 @@ impl Clients {
             }
             Some((key, c))
                 if qos != Qos::AtMostOnce
-                    && session.outgoing.has_room(window(&self.limits, c, session))
+                    && session.outgoing.has_room(window(&self.limits, c, session), session.upcoming())
                     && c.outbox.len() <= self.limits.output_bytes_max =>
             {
-                let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids) };
+                let stored = session.next_seq();
+                let seq = stored.map_or(0, |(_, seq)| seq);
+                let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids), seq };
+                if stored.is_some() && qos == Qos::ExactlyOnce || session.outgoing.is_pending() {
+                    self.admit_pending(to.session, parcel, true);
+                    return;
+                }
+                let image = stored.map(|(id, _)| (id, parcel.clone()));
                 let packet_id = session.outgoing.admit(parcel);
+                if let Some((id, parcel)) = image {
+                    self.journal.queued(id, &parcel);
+                }
                 let framing = Framing {
                     v5: c.is_v5(),
                     qos,
@@ -175,14 +193,30 @@ impl Clients {
                     ids: if c.is_v5() { to.ids } else { &[] },
                     ..Framing::default()
                 };
-                if !self.send(now, key, framing, d)
-                    && let Some(session) = self.sessions.get_mut(to.session)
-                {
-                    session.outgoing.give_up(packet_id);
+                if !self.send(now, key, framing, d) {
+                    self.give_up(to.session, packet_id);
                 }
             }
             None if qos == Qos::AtMostOnce && !self.queue_qos0 => {}
             _ => self.enqueue(now, to, qos, d),
+        }
+    }
+
+    /// Takes a message into flight that is sent once it is safe, or after others that wait for that.
+    #[cold]
+    fn admit_pending(&mut self, session_key: Key, parcel: Parcel, new: bool) {
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        if let Some(session) = session.stored_id().filter(|_| new) {
+            self.journal.queued(session, &parcel);
+        }
+        let packet_id = session.outgoing.admit_pending(parcel);
+        self.journal.hold(Held::Publish(session_key, packet_id));
+    }
+
+    fn give_up(&mut self, session: Key, packet_id: u16) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            let seq = session.outgoing.give_up(packet_id);
+            self.journal.finished(session.stored_id(), seq);
         }
     }
 
@@ -267,7 +301,12 @@ impl Clients {
             && out.queue_len() >= limits.queue_messages_max as usize / 2)
             || (limits.queue_bytes_max > 0 && out.queue_bytes() as u64 >= limits.queue_bytes_max / 2);
         self.pressure |= half_full && session.connection.is_some();
-        let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids) };
+        let stored = if qos == Qos::AtMostOnce { None } else { session.next_seq() };
+        let seq = stored.map_or(0, |(_, seq)| seq);
+        let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids), seq };
+        if let Some((id, _)) = stored {
+            self.journal.queued(id, &parcel);
+        }
         session.outgoing.enqueue(parcel);
     }
 
@@ -297,9 +336,9 @@ impl Clients {
                     self.send_ack(now, key, PacketType::PubRel, id);
                     continue;
                 }
-                Some(Resend::Publish(parcel, packet_id)) => {
+                Some(Resend::Publish(parcel, packet_id, again)) => {
                     let parcel = parcel.clone();
-                    self.send_parcel(now, session_key, key, v5, &parcel, packet_id, true, variants);
+                    self.send_parcel(now, session_key, key, v5, &parcel, packet_id, again, variants);
                     continue;
                 }
                 None => {}
@@ -312,6 +351,12 @@ impl Clients {
             if parcel.message.is_expired(now) {
                 // [MQTT-3.3.2-5]
                 self.stats.publish_dropped += 1;
+                self.journal.finished(session.stored_id(), parcel.seq);
+                continue;
+            }
+            let waits = parcel.seq != 0 && parcel.qos == Qos::ExactlyOnce || session.outgoing.is_pending();
+            if waits && parcel.qos != Qos::AtMostOnce {
+                self.admit_pending(session_key, parcel, false);
                 continue;
             }
             let packet_id = match parcel.qos {
@@ -351,10 +396,8 @@ impl Clients {
             several: false,
             variants,
         };
-        if !self.send(now, key, framing, &mut d)
-            && let Some(session) = self.sessions.get_mut(session)
-        {
-            session.outgoing.give_up(packet_id);
+        if !self.send(now, key, framing, &mut d) {
+            self.give_up(session, packet_id);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Action, Shard};
 use crate::Time;
 use crate::connection::Stage;
+use crate::journal::Record;
 use crate::observe::{Cause, Event};
 use crate::router::SessionRef;
 use crate::session::{NEVER, Will};
@@ -70,6 +71,9 @@ impl Shard {
                 self.timers.set(at, Timer::Will(session_key));
             }
         }
+        if let Some(session) = self.clients.sessions.get(session_key) {
+            self.clients.journal.describe(session);
+        }
     }
 
     /// Forgets a session; its will goes out if it still waits. [MQTT-3.1.2-10]
@@ -80,6 +84,9 @@ impl Shard {
         self.timers.stop(session.expires, Timer::SessionExpiry(session_key));
         let session_ref = SessionRef { shard: self.id, key: session_key };
         self.router.unsubscribe_all(session_ref, &session.subscriptions);
+        if let Some(id) = session.stored_id() {
+            self.clients.journal.record(Record::Ended(id));
+        }
     }
 
     fn send_will(&mut self, now: Time, session_key: Key) {
@@ -102,6 +109,9 @@ impl Shard {
         if let Some(session) = self.clients.sessions.get_mut(session_key) {
             session.will_due = None;
             self.send_will(now, session_key);
+            if let Some(session) = self.clients.sessions.get(session_key) {
+                self.clients.journal.describe(session);
+            }
         }
     }
 

@@ -220,6 +220,7 @@ impl Shard {
             self.router.invalidate();
         }
         self.set_members_online(session_key, true);
+        self.settle_stored(session_key);
         connack.session_present = present;
         self.send_packet(now, key, &Packet::ConnAck(connack));
         let event = Event::Connected(Connected {
@@ -254,10 +255,14 @@ impl Shard {
             let (id, user) = (session.client_id.clone(), session.username.clone());
             let who = Who { client_id: &id, username: user.as_deref() };
             let mount = session.mount.clone();
-            session.outgoing.retain(|m| {
+            let gone = session.outgoing.retain(|m| {
                 let topic = mounted(mount.as_deref(), m.topic());
                 topic.is_some_and(|t| access.check(who, Access::Read, &t).is_ok())
             });
+            let stored = session.stored_id();
+            for seq in gone {
+                self.clients.journal.finished(stored, seq);
+            }
         }
     }
 
@@ -388,19 +393,24 @@ impl Shard {
 
     /// Encodes and queues any packet but PUBLISH.
     pub(super) fn send_packet(&mut self, now: Time, key: Key, packet: &Packet<'_>) {
-        let Some(c) = self.clients.connections.get(key) else { return };
-        let version = c.version;
-        let max = c.packet_bytes_max as usize;
-        let mut bytes = Vec::new();
-        if packet.encode(version, &mut bytes).is_err() || bytes.len() > max {
-            return;
+        if let Some(bytes) = self.encode(now, key, packet) {
+            self.clients.send_bytes(key, &bytes);
         }
-        self.clients.send_bytes(key, &bytes);
+    }
+
+    /// The packet for this client, if it takes one of that size; traced as sent.
+    pub(super) fn encode(&mut self, now: Time, key: Key, packet: &Packet<'_>) -> Option<Vec<u8>> {
+        let c = self.clients.connections.get(key)?;
+        let mut bytes = Vec::new();
+        if packet.encode(c.version, &mut bytes).is_err() || bytes.len() > c.packet_bytes_max as usize {
+            return None;
+        }
         // CONNACK is part of the "connected" event
         if self.clients.trace && !matches!(packet, Packet::ConnAck(_)) {
             let (name, packet_id, reason) = describe(packet);
             self.clients.trace_sent(now, key, name, packet_id, reason);
         }
+        Some(bytes)
     }
 
     /// DISCONNECT with a reason, for clients that understand it.

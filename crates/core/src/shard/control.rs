@@ -2,6 +2,7 @@
 
 use super::Shard;
 use crate::Time;
+use crate::journal::Record;
 use crate::observe::{Cause, Event};
 use crate::qos::{Answer, Arrival, ReceiverStep, SenderStep};
 use crate::slab::Key;
@@ -60,10 +61,20 @@ impl Shard {
         let Some(session_key) = self.session_of(key) else { return };
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         let id = ack.packet_id.get();
-        match session.outgoing.on_answer(id, answer) {
-            SenderStep::Done => self.clients.pump(now, session_key, &mut self.variants),
+        let stored = session.stored_id();
+        let mark = self.clients.journal.mark();
+        let (step, seq) = session.outgoing.on_answer(id, answer);
+        match step {
+            SenderStep::Done => {
+                self.clients.journal.finished(stored, seq);
+                self.clients.pump(now, session_key, &mut self.variants);
+            }
             SenderStep::Release | SenderStep::ReleaseAgain => {
-                self.clients.send_ack(now, key, PacketType::PubRel, id);
+                if let Some(session) = stored.filter(|_| seq != 0 && step == SenderStep::Release) {
+                    // after PUBREL the receiver forgets the id, so nothing may make us send the message again
+                    self.clients.journal.record(Record::Owned { session, seq });
+                }
+                self.answer(now, key, PacketType::PubRel, id, ReasonCode::Success, mark);
             }
             SenderStep::Ignore if answer == Answer::PubRec => {
                 // [MQTT-4.3.3-1]
@@ -77,12 +88,14 @@ impl Shard {
         let Some(session_key) = self.session_of(key) else { return };
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         let id = ack.packet_id.get();
-        match session.on_arrival(id, Arrival::PubRel) {
-            ReceiverStep::CompleteUnknown => {
-                self.send_answer(now, key, PacketType::PubComp, id, ReasonCode::PacketIdentifierNotFound);
-            }
-            _ => self.clients.send_ack(now, key, PacketType::PubComp, id),
+        let mark = self.clients.journal.mark();
+        let known = session.on_arrival(id, Arrival::PubRel) != ReceiverStep::CompleteUnknown;
+        if known && let Some(session) = session.stored_id() {
+            // the client may use the id for another message now
+            self.clients.journal.record(Record::Completed { session, packet_id: id });
         }
+        let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+        self.answer(now, key, PacketType::PubComp, id, reason, mark);
     }
 
     /// An acknowledgement with any reason code; 3.x knows only success.

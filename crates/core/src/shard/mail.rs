@@ -14,6 +14,10 @@ pub struct Batch {
     pub(crate) from: u16,
     /// Sessions of the receiving shard whose messages fill a queue here.
     pub(crate) pressed: Vec<Key>,
+    /// The sender wants to know when all up to this point of its own is safe.
+    pub(crate) confirm: Option<u64>,
+    /// All up to this point of the receiver's own is safe here.
+    pub(crate) confirmed: Option<u64>,
     bytes: Vec<u8>,
     items: Vec<Item>,
 }
@@ -97,7 +101,7 @@ impl Batch {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.pressed.is_empty()
+        self.items.is_empty() && self.pressed.is_empty() && self.confirmed.is_none()
     }
 
     pub fn len(&self) -> usize {
@@ -107,6 +111,7 @@ impl Batch {
     /// Empties the batch but keeps its memory.
     pub fn clear(&mut self) {
         self.pressed.clear();
+        (self.confirm, self.confirmed) = (None, None);
         self.bytes.clear();
         self.items.clear();
     }

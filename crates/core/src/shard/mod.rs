@@ -1,19 +1,22 @@
 //! The brain of one event loop.
 //!
 //! Call order of a turn: [`Shard::start_turn`], then any `handle_*`, then drain [`Shard::poll_action`],
-//! [`Shard::poll_dirty`] (write what [`Shard::outbox`] holds, report it to [`Shard::sent`]) and
-//! [`Shard::poll_mail`], then sleep until [`Shard::next_timeout`] unless [`Shard::has_work`].
+//! [`Shard::poll_dirty`] (write what [`Shard::outbox`] holds, report it to [`Shard::sent`]),
+//! [`Shard::poll_commit`] (store it, report it to [`Shard::handle_persisted`]) and [`Shard::poll_mail`], then sleep until [`Shard::next_timeout`] unless [`Shard::has_work`].
 
 mod census;
 mod clients;
 mod close;
+mod commit;
 mod connect;
 mod control;
 mod mail;
 mod mount;
 mod publish;
+mod restore;
 mod subscribe;
 
+pub use commit::{Commit, Storing};
 pub use mail::Batch;
 
 use crate::access::{Authorize, Login};
@@ -53,6 +56,8 @@ pub struct Settings {
     pub control: bool,
     /// Client ids must begin with this (`clientid_prefixes`).
     pub client_id_prefix: Option<String>,
+    /// There is a store: sessions and messages survive a restart.
+    pub storing: Option<Storing>,
     /// Seeds the hashes and the made-up client ids; random in a real broker.
     pub seed: u64,
 }
@@ -161,7 +166,8 @@ impl Shard {
         observer: Box<dyn Observe>,
     ) -> Self {
         let hasher = FixedState::with_seed(settings.seed);
-        let mut clients = Clients::new(observer, settings.limits.clone(), hasher.clone());
+        let journal = commit::Journal::new(id, count, settings.storing);
+        let mut clients = Clients::new(observer, settings.limits.clone(), hasher.clone(), journal);
         clients.queue_qos0 = settings.queue_qos0;
         clients.upgrade_qos = settings.upgrade_outgoing_qos;
         Self {
@@ -305,6 +311,12 @@ impl Shard {
             {
                 back.press(publisher);
             }
+        }
+        if let Some(point) = batch.confirm {
+            self.want_confirm(batch.from, point);
+        }
+        if let Some(point) = batch.confirmed {
+            self.confirmed(now, batch.from, point);
         }
     }
 

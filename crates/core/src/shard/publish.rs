@@ -5,6 +5,7 @@ use super::mail::Target;
 use super::mount::TOPIC_BYTES_MAX;
 use super::{Action, Request, Shard};
 use crate::access::{Access, Source};
+use crate::journal::Record;
 use crate::observe::{Cause, Event};
 use crate::qos::{Arrival, ReceiverStep};
 use crate::router::{Entry, Subscription};
@@ -15,7 +16,9 @@ use grovemq_codec::{Frame, PacketType, Publish, PublishProperties, Qos, ReasonCo
 use std::sync::Arc;
 
 /// Topics that only the broker itself writes to.
-const RESERVED: [&str; 2] = ["$SYS/", CONTROL];
+const RESERVED: [&str; 2] = [SYS, CONTROL];
+/// What the broker tells of itself, which a restart makes untrue.
+const SYS: &str = "$SYS/";
 /// Topics whose messages are requests to the broker itself and go to nobody else.
 const CONTROL: &str = "$CONTROL/";
 
@@ -136,15 +139,20 @@ impl Shard {
         let slot = self.lookup(message.topic, hint);
         let refusal = self.refusal(now, key, session, slot, message, id);
         let v5 = self.clients.connections.get(key).is_some_and(super::super::connection::Connection::is_v5);
+        let mark = self.clients.journal.mark();
         // a copy of a message taken over before is answered as such, whatever the rules are now
         let known = |s: &Session| s.has_received(id);
         if p.qos == Qos::ExactlyOnce
             && (refusal.is_none() || !v5 || self.clients.sessions.get(session).is_some_and(known))
             && let Some(s) = self.clients.sessions.get_mut(session)
-            && s.on_arrival(id, Arrival::Publish) == ReceiverStep::AckAgain
         {
-            self.clients.send_ack(now, key, PacketType::PubRec, id);
-            return 0;
+            if s.on_arrival(id, Arrival::Publish) == ReceiverStep::AckAgain {
+                self.answer(now, key, PacketType::PubRec, id, ReasonCode::Success, mark);
+                return 0;
+            }
+            if let Some(session) = s.stored_id() {
+                self.clients.journal.record(Record::Received { session, packet_id: id });
+            }
         }
         let mut reached = 0;
         let reason = refusal.unwrap_or_else(|| {
@@ -165,9 +173,11 @@ impl Shard {
         });
         match p.qos {
             Qos::AtMostOnce => {}
-            Qos::AtLeastOnce => self.send_answer(now, key, PacketType::PubAck, id, reason),
-            Qos::ExactlyOnce => self.send_answer(now, key, PacketType::PubRec, id, reason),
+            Qos::AtLeastOnce => self.answer(now, key, PacketType::PubAck, id, reason, mark),
+            Qos::ExactlyOnce => self.answer(now, key, PacketType::PubRec, id, reason, mark),
         }
+        let journal = &self.clients.journal;
+        self.clients.pressure |= journal.behind && journal.mark() != mark;
         reached
     }
 
@@ -260,10 +270,14 @@ impl Shard {
     }
 
     /// Makes a message the retained one of its topic.
-    fn keep(&self, message: Arc<Message>, source: Option<Source>) {
+    fn keep(&mut self, message: Arc<Message>, source: Option<Source>) {
         let max = self.settings.limits.retained_max as usize;
         let source = source.filter(|_| self.settings.check_retain_source).map(Arc::new);
-        self.router.retained_mut().set_from(message, source, max);
+        if self.router.retained_mut().set_from(message.clone(), source, max)
+            && !message.topic().starts_with(SYS)
+        {
+            self.clients.journal.record(Record::Retained(message));
+        }
     }
 
     /// A message for every local receiver, and into the mail for other shards.
@@ -278,12 +292,20 @@ impl Shard {
     ) -> u32 {
         let Some(entry) = self.cache.entry(slot) else { return 0 };
         let mut remote = entry.remote;
+        let stored = if message.qos == Qos::AtMostOnce { 0 } else { entry.remote_stored };
+        if stored != 0 {
+            // one for all shards, so that it is stored once
+            shared.get_or_insert_with(|| message.to_shared());
+        }
         let mut reached = 0;
         while remote != 0 {
             let to = remote.trailing_zeros() as usize;
             remote &= remote - 1;
             if let Some(batch) = self.mail.get_mut(to) {
                 batch.push(publisher, Target::Matching, message, &mut shared);
+                if stored & (1 << to) != 0 {
+                    batch.confirm = Some(self.clients.journal.wait_for(to));
+                }
                 reached += 1;
             }
         }
@@ -369,6 +391,9 @@ impl Shard {
                 self.deliver_to_member(now, Target::member(s), message, shared.as_ref());
             } else if let Some(batch) = self.mail.get_mut(usize::from(s.session.shard)) {
                 batch.push(publisher, Target::member(s), message, shared);
+                if s.stored && message.qos != Qos::AtMostOnce {
+                    batch.confirm = Some(self.clients.journal.wait_for(usize::from(s.session.shard)));
+                }
             }
         }
         u32::try_from(chosen.len()).unwrap_or(u32::MAX)

@@ -4,6 +4,7 @@ use super::clients::{Clients, Delivery, To};
 use super::mount::mounted;
 use super::{Shard, suback_code};
 use crate::access::{Access, Who};
+use crate::journal::{Record, SubscriptionImage};
 use crate::observe::{Cause, Event};
 use crate::router::{Cursor, SessionRef, Subscription};
 use crate::session::Replay;
@@ -30,6 +31,7 @@ impl Shard {
         let version = c.version;
         let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
         let id = p.properties.subscription_id.unwrap_or(0);
+        let mark = self.clients.journal.mark();
         let mut codes = Vec::with_capacity(p.filters.len());
         for (filter, mut options) in &p.filters {
             options.qos = options.qos.min(Qos::from_u8(qos_max).unwrap_or_default());
@@ -39,7 +41,7 @@ impl Shard {
         let filters = u32::try_from(codes.len()).unwrap_or(u32::MAX);
         let codes = ReasonCodes::List(&codes);
         let suback = SubAck { packet_id: p.packet_id, properties: AckProperties::default(), codes };
-        self.send_packet(now, key, &Packet::SubAck(suback));
+        self.answer_packet(now, key, &Packet::SubAck(suback), mark);
         self.replay_session(now, session_key);
         Ok(filters)
     }
@@ -69,6 +71,7 @@ impl Shard {
             retain_as_published: options.retain_as_published,
             mounted: mount.is_some(),
             online: true,
+            stored: session.stored.is_some(),
             id,
         };
         if session.subscriptions.len() >= self.settings.limits.subscriptions_max as usize
@@ -79,6 +82,10 @@ impl Shard {
         let (node, new) = self.router.subscribe(inner, group, subscription);
         if new {
             session.remember(node, group);
+        }
+        if let Some(stored) = session.stored_id() {
+            let image = SubscriptionImage { filter: inner.into(), group: group.map(Box::from), options, id };
+            self.clients.journal.record(Record::Subscribed(stored, Box::new(image)));
         }
         let wanted = match options.retain_handling {
             RetainHandling::Always => true,
@@ -104,6 +111,7 @@ impl Shard {
         let Some(session_key) = self.session_of(key) else { return 0 };
         let session_ref = SessionRef { shard: self.id, key: session_key };
         let mut codes = Vec::with_capacity(p.topics.len());
+        let mark = self.clients.journal.mark();
         for filter in &p.topics {
             let Some((group, inner)) = split(filter) else {
                 codes.push(ReasonCode::TopicFilterInvalid);
@@ -118,6 +126,10 @@ impl Shard {
             let node = self.router.unsubscribe(inner, group, session_ref);
             if let Some(node) = node {
                 session.forget(node, group);
+                if let Some(stored) = session.stored_id() {
+                    let record = Record::Unsubscribed(stored, inner.into(), group.map(Box::from));
+                    self.clients.journal.record(record);
+                }
                 if group.is_none() {
                     session.replays.remove(inner);
                 }
@@ -129,7 +141,7 @@ impl Shard {
         let filters = u32::try_from(codes.len()).unwrap_or(u32::MAX);
         let codes = ReasonCodes::List(&codes);
         let unsuback = UnsubAck { packet_id: p.packet_id, properties: AckProperties::default(), codes };
-        self.send_packet(now, key, &Packet::UnsubAck(unsuback));
+        self.answer_packet(now, key, &Packet::UnsubAck(unsuback), mark);
         filters
     }
 

@@ -17,6 +17,10 @@ use std::io::IoSlice;
 use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 
+use crate::disk::Disk;
+use grovemq_core::Storing;
+use grovemq_core::journal::Saved;
+
 /// Everything is allowed to everyone.
 pub(crate) fn settings() -> Settings {
     let listener = ListenerSettings { allow_anonymous: true, ..ListenerSettings::default() };
@@ -76,6 +80,7 @@ pub(crate) struct Bench {
     shards: Vec<Shard>,
     streams: BTreeMap<String, Stream>,
     causes: Arc<Mutex<Vec<Cause>>>,
+    pub(crate) disk: Option<Disk>,
 }
 
 struct Stream {
@@ -108,7 +113,42 @@ impl Bench {
             Shard::new(id, count, router.clone(), settings.clone(), observer)
         };
         let shards = (0..count).map(shard).collect();
-        Self { now: Time(1000), router, shards, streams: BTreeMap::new(), causes }
+        Self { now: Time(1000), router, shards, streams: BTreeMap::new(), causes, disk: None }
+    }
+
+    /// A broker on what that disk holds.
+    pub(crate) fn with_disk(settings: Settings, count: u16, mut disk: Disk) -> Self {
+        let storing = Some(Storing { epoch: disk.wall, last_id: disk.last_id() });
+        let mut bench = Self::with_shards(Settings { storing, ..settings }, count);
+        for saved in disk.recover() {
+            match saved {
+                Saved::Retained(message) => {
+                    bench.router.retained_mut().set(message, usize::MAX);
+                }
+                Saved::Session(session) => {
+                    let home = usize::from(bench.shards[0].home(&session.image.client_id));
+                    bench.shards[home].restore(bench.now, *session);
+                }
+            }
+        }
+        bench.disk = Some(disk);
+        bench
+    }
+
+    /// The broker is killed, and another starts on the same disk.
+    pub(crate) fn kill(self, settings: Settings) -> Self {
+        let count = u16::try_from(self.shards.len()).unwrap();
+        let mut disk = self.disk.unwrap();
+        disk.lose_unsynced(self.now);
+        Self::with_disk(settings, count, disk)
+    }
+
+    /// The disk finishes what it was given so far.
+    pub(crate) fn sync(&mut self) {
+        for (shard, point) in self.disk.as_mut().unwrap().sync() {
+            self.shards[shard].handle_persisted(self.now, point);
+        }
+        self.run();
     }
 
     /// A new stream of that name, CONNECT on it, and what came back.
@@ -285,6 +325,19 @@ impl Bench {
         while let Some(action) = self.shards[id].poll_action() {
             moved = true;
             self.act(id, action);
+        }
+        while let Some(key) = self.shards[id].poll_dirty() {
+            moved |= self.flush(id, key);
+        }
+        while let Some(commit) = self.shards[id].poll_commit(self.now) {
+            moved = true;
+            let disk = self.disk.as_mut().expect("nothing is stored without a store");
+            disk.submit(id, commit);
+            if !disk.stalled {
+                for (shard, point) in disk.sync() {
+                    self.shards[shard].handle_persisted(self.now, point);
+                }
+            }
         }
         while let Some(key) = self.shards[id].poll_dirty() {
             moved |= self.flush(id, key);

@@ -6,6 +6,8 @@
 mod bench;
 mod connect;
 mod delivery;
+mod disk;
+mod durable;
 mod limits;
 mod qos;
 mod session;
