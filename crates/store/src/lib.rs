@@ -106,10 +106,6 @@ pub fn removes(record: &Record) -> bool {
         | Record::Finished { .. }
         | Record::Completed { .. } => true,
         Record::Retained(message) => message.payload().is_empty(),
-        Record::Session(_)
-        | Record::Subscribed(..)
-        | Record::Queued(..)
-        | Record::Sent { .. }
-        | Record::Received { .. } => false,
+        Record::Session(_) | Record::Subscribed(..) | Record::Queued(..) | Record::Received { .. } => false,
     }
 }

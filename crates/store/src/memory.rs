@@ -70,7 +70,7 @@ impl Store for Memory {
                 session
                     .queue
                     .iter()
-                    .filter_map(|(_, entry)| Some(Arc::as_ptr(&entry.as_ref().ok()?.message).addr())),
+                    .filter_map(|(_, entry)| Some(Arc::as_ptr(&entry.as_ref()?.message).addr())),
             ),
         });
         Stats {
@@ -115,7 +115,7 @@ mod tests {
 
     fn queued(session: u64, seq: u64, message: &Arc<Message>) -> Record {
         let (message, qos) = (message.clone(), Qos::ExactlyOnce);
-        let image = QueuedImage { seq, message, qos, retain: false, ids: None, packet_id: 0 };
+        let image = QueuedImage { seq, message, qos, retain: false, ids: None };
         Record::Queued(session, Box::new(image))
     }
 
@@ -130,25 +130,24 @@ mod tests {
         let mut store = Memory::default();
         let hello = message("a", b"hello");
         store.commit(&[session(7), queued(7, 1, &hello), queued(7, 2, &hello)]).unwrap();
-        store.commit(&[Record::Sent { session: 7, seq: 1, packet_id: 9 }]).unwrap();
         store
             .commit(&[Record::Owned { session: 7, seq: 1 }, Record::Finished { session: 7, seq: 2 }])
             .unwrap();
         assert_eq!(
             store.stats(),
-            Stats { sessions: 1, messages: 0, queued: 1, commits: 3, ..Stats::default() }
+            Stats { sessions: 1, messages: 0, queued: 1, commits: 2, ..Stats::default() }
         );
 
         let (all, found) = recovered(store.clone());
         let [Saved::Session(saved)] = &all[..] else { panic!("{all:?}") };
-        assert_eq!(saved.queue, [(1, Err(9))]);
+        assert_eq!(saved.queue, [(1, None)]);
         assert_eq!(found.highest_session, 7);
 
-        store.crash(2);
+        store.crash(1);
         let (all, _) = recovered(store);
         let [Saved::Session(saved)] = &all[..] else { panic!("{all:?}") };
         assert_eq!(saved.queue.len(), 2);
-        assert_eq!(saved.queue[0].1.as_ref().map(|image| image.packet_id), Ok(9));
+        assert_eq!(saved.queue[0].1.as_ref().map(|image| image.seq), Some(1));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Picture {
 struct Session {
     image: SessionImage,
     subscriptions: BTreeMap<(Box<str>, Option<Box<str>>), SubscriptionImage>,
-    queue: BTreeMap<u64, Result<QueuedImage, u16>>,
+    queue: BTreeMap<u64, Option<QueuedImage>>,
     received: BTreeSet<u16>,
 }
 
@@ -43,18 +43,11 @@ impl Picture {
                 session.subscriptions.remove(&(filter.clone(), group.clone()));
             }),
             Record::Queued(id, image) => self.with(*id, |session| {
-                session.queue.insert(image.seq, Ok((**image).clone()));
-            }),
-            Record::Sent { session, seq, packet_id } => self.with(*session, |session| {
-                if let Some(Ok(image)) = session.queue.get_mut(seq) {
-                    image.packet_id = *packet_id;
-                }
+                session.queue.insert(image.seq, Some((**image).clone()));
             }),
             Record::Owned { session, seq } => self.with(*session, |session| {
-                if let Some(entry) = session.queue.get_mut(seq)
-                    && let Ok(image) = entry
-                {
-                    *entry = Err(image.packet_id);
+                if let Some(entry) = session.queue.get_mut(seq) {
+                    *entry = None;
                 }
             }),
             Record::Finished { session, seq } => self.with(*session, |session| {

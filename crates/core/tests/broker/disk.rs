@@ -39,7 +39,9 @@ impl Disk {
     pub(crate) fn sync(&mut self) -> Vec<(usize, u64)> {
         let mut done = Vec::new();
         for (shard, point, records) in std::mem::take(&mut self.submitted) {
-            records.into_iter().for_each(|r| self.apply(r));
+            for record in records {
+                self.apply(record);
+            }
             done.push((shard, point));
         }
         done
