@@ -15,6 +15,7 @@ pub(crate) fn settings(config: &Config, security: &Security, seed: u64) -> Setti
         identity_as_username: listener.tls.use_identity_as_username || listener.tls.use_subject_as_username,
         mount_point: listener.mount_point.as_deref().map(Into::into),
         access: gate.rules.clone().map(|rules| rules as Arc<dyn Authorize>),
+        retired: false,
     });
     Settings {
         limits: limits(config),

@@ -4,8 +4,10 @@ use crate::Time;
 use crate::encode::Alias;
 use crate::observe::{Cause, Peer};
 use crate::outbox::Outbox;
+use crate::shard::Settings;
 use crate::slab::Key;
 use grovemq_codec::Version;
+use std::sync::Arc;
 
 /// ```text
 /// AwaitConnect ──CONNECT──► Authenticating ──allowed──► Live ──► Closing
@@ -24,6 +26,10 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: Peer,
+    /// Those in force when it was let in, for what it was promised then.
+    pub(crate) terms: Arc<Settings>,
+    /// Which change of rights its login was checked after.
+    pub(crate) rights: u32,
     pub(crate) stage: Stage,
     pub(crate) version: Version,
     pub(crate) outbox: Outbox,
@@ -67,9 +73,11 @@ pub(crate) struct Aliases {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: Peer, now: Time) -> Self {
+    pub(crate) fn new(peer: Peer, now: Time, terms: Arc<Settings>, rights: u32) -> Self {
         Self {
             peer,
+            terms,
+            rights,
             stage: Stage::AwaitConnect,
             version: Version::V311,
             outbox: Outbox::default(),

@@ -49,6 +49,8 @@ pub(crate) struct Outgoing {
     queue_bytes: usize,
     /// Messages of QoS 0 among those queued.
     queue_qos0: usize,
+    /// So many at the front of the queue have not been compared with the present rights.
+    unchecked: usize,
     last_id: u16,
     /// Entries of `inflight` before this one were sent on the present connection.
     sent: usize,
@@ -169,6 +171,7 @@ impl Outgoing {
         }
         self.queue_bytes -= first.message.size();
         self.queue_qos0 -= usize::from(first.qos == Qos::AtMostOnce);
+        self.unchecked = self.unchecked.saturating_sub(1);
         self.queue.pop_front()
     }
 
@@ -243,8 +246,58 @@ impl Outgoing {
         });
         self.queue_bytes = self.queue.iter().map(|p| p.message.size()).sum();
         self.queue_qos0 = self.queue.iter().filter(|p| p.qos == Qos::AtMostOnce).count();
+        self.unchecked = 0;
         gone.retain(|seq| *seq != 0);
         gone
+    }
+
+    /// Rights have changed: everything queued is to be compared with them before it is sent. What is in flight but was
+    /// not sent on the present connection is compared at once; gives the places in the stored order of those that are gone.
+    pub(crate) fn begin_recheck(
+        &mut self,
+        connected: bool,
+        mut keep: impl FnMut(&Message) -> bool,
+    ) -> Vec<u64> {
+        self.unchecked = self.queue.len();
+        let unsent = self.inflight.iter().skip(if connected { self.sent } else { 0 });
+        let unwanted = unsent.filter(|e| e.parcel.as_ref().is_some_and(|p| !keep(&p.message)));
+        let ids: Vec<u16> = unwanted.map(|e| e.id).collect();
+        ids.into_iter().map(|id| self.give_up(id)).collect()
+    }
+
+    /// Compares no more than `budget` of the queued messages that are still to be compared, the last of them first.
+    /// Gives how many it looked at, and the places in the stored order of those that are gone.
+    pub(crate) fn recheck_some(
+        &mut self,
+        budget: usize,
+        mut keep: impl FnMut(&Message) -> bool,
+    ) -> (usize, Vec<u64>) {
+        let from = self.unchecked.saturating_sub(budget);
+        let part = from..self.unchecked;
+        self.unchecked = from;
+        let mut unwanted = self.queue.range(part.clone()).map(|p| !keep(&p.message)).collect::<Vec<_>>();
+        if !unwanted.contains(&true) {
+            return (part.len(), Vec::new());
+        }
+        let (mut at, mut verdicts, mut seqs) = (0, unwanted.drain(..), Vec::new());
+        let (bytes, qos0) = (&mut self.queue_bytes, &mut self.queue_qos0);
+        self.queue.retain(|p| {
+            let gone = part.contains(&at) && verdicts.next() == Some(true);
+            at += 1;
+            if gone {
+                seqs.push(p.seq);
+                *bytes -= p.message.size();
+                *qos0 -= usize::from(p.qos == Qos::AtMostOnce);
+            }
+            !gone
+        });
+        (part.len(), seqs)
+    }
+
+    /// The message at the front of the queue has not been compared with the present rights.
+    #[inline]
+    pub(crate) fn is_unchecked(&self) -> bool {
+        self.unchecked > 0
     }
 
     pub(crate) fn inflight_bytes(&self) -> usize {

@@ -1,10 +1,11 @@
 //! What the broker keeps for a client across connections.
 
-use crate::access::{Authorize, Source, Who};
+use crate::access::{Access, Authorize, Source, Who};
 use crate::journal::StoredId;
 use crate::outgoing::Outgoing;
 use crate::qos::{Arrival, Receiver, ReceiverStep};
 use crate::router::{Cursor, NodeId};
+use crate::shard::mounted;
 use crate::slab::Key;
 use crate::{Message, Time};
 use grovemq_codec::SubscribeOptions;
@@ -20,6 +21,10 @@ pub(crate) struct Session {
     pub(crate) client_id: Box<str>,
     pub(crate) username: Option<Box<str>>,
     pub(crate) access: Option<Arc<dyn Authorize>>,
+    /// The listener it was last used through, whose rules these are.
+    pub(crate) listener: Option<u16>,
+    /// The change of rights that what waits in it was compared with.
+    pub(crate) rights: u32,
     /// What its client does not see of its topics.
     pub(crate) mount: Option<Arc<str>>,
     /// The connection it has now.
@@ -70,12 +75,41 @@ pub(crate) struct Replay {
     pub(crate) cursor: Cursor,
 }
 
+/// A session's right to read, for many messages in a row.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    client_id: Box<str>,
+    username: Option<Box<str>>,
+    access: Option<Arc<dyn Authorize>>,
+    mount: Option<Arc<str>>,
+    /// The last answer: messages of one topic often stand together.
+    latest: Option<(Box<str>, bool)>,
+}
+
+impl Reader {
+    pub(crate) fn may_read(&mut self, topic: &str) -> bool {
+        let Some(access) = &self.access else { return true };
+        if let Some((of, answer)) = &self.latest
+            && **of == *topic
+        {
+            return *answer;
+        }
+        let who = Who { client_id: &self.client_id, username: self.username.as_deref() };
+        let whole = mounted(self.mount.as_deref(), topic);
+        let answer = whole.is_some_and(|t| access.check(who, Access::Read, &t).is_ok());
+        self.latest = Some((topic.into(), answer));
+        answer
+    }
+}
+
 impl Session {
     pub(crate) fn new(client_id: &str) -> Self {
         Self {
             client_id: client_id.into(),
             username: None,
             access: None,
+            listener: None,
+            rights: 0,
             mount: None,
             connection: None,
             subscriptions: BTreeSet::new(),
@@ -94,6 +128,21 @@ impl Session {
 
     pub(crate) fn who(&self) -> Who<'_> {
         Who { client_id: &self.client_id, username: self.username.as_deref() }
+    }
+
+    /// Its client may receive what is published there; the topic is the client's, without mount point.
+    pub(crate) fn may_read(&self, topic: &str) -> bool {
+        self.access.is_none() || self.reader().may_read(topic)
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        Reader {
+            client_id: self.client_id.clone(),
+            username: self.username.clone(),
+            access: self.access.clone(),
+            mount: self.mount.clone(),
+            latest: None,
+        }
     }
 
     /// The author of what this session publishes, where there are rules for it.

@@ -67,6 +67,17 @@ impl<T> Slab<T> {
         self.slots.get(index as usize)?.value.as_ref()
     }
 
+    /// The key of a slot's tenant.
+    pub fn key_at(&self, index: u32) -> Option<Key> {
+        let slot = self.slots.get(index as usize)?;
+        slot.value.as_ref().map(|_| Key { index, generation: slot.generation })
+    }
+
+    /// All tenants, in slot order.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|s| s.value.as_mut())
+    }
+
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

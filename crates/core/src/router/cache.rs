@@ -112,6 +112,14 @@ impl MatchCache {
         }
     }
 
+    /// Forgets everything, as after a change of rights; `duplicates` as for [`MatchCache::duplicates`].
+    pub fn reset(&mut self, duplicates: bool) {
+        self.entries.clear();
+        self.table.clear();
+        self.free.clear();
+        (self.bytes, self.hand, self.duplicates) = (0, 0, duplicates);
+    }
+
     /// Bounds the memory of all entries together; one alone may be larger.
     #[must_use]
     pub fn bytes_max(self, bytes_max: usize) -> Self {

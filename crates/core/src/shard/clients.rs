@@ -48,6 +48,8 @@ pub(crate) struct Clients {
     pub(crate) queue_qos0: bool,
     pub(crate) upgrade_qos: bool,
     pub(crate) journal: Journal,
+    /// Counts changes of what clients may do.
+    pub(crate) rights: u32,
 }
 
 /// One message on its way to several receivers: encoded once per variant, shared once.
@@ -119,6 +121,7 @@ impl Clients {
             queue_qos0: false,
             upgrade_qos: false,
             journal,
+            rights: 0,
         }
     }
 
@@ -323,6 +326,7 @@ impl Clients {
 
     /// Sends what waits for a session as far as its window and its reading allow.
     pub(crate) fn pump(&mut self, now: Time, session_key: Key, variants: &mut Variants) {
+        self.renew_rights(session_key);
         loop {
             let Some(session) = self.sessions.get_mut(session_key) else { return };
             let Some(key) = session.connection else { return };
@@ -343,12 +347,13 @@ impl Clients {
                 }
                 None => {}
             }
+            let unchecked = session.outgoing.is_unchecked();
             let Some(parcel) = session.outgoing.next_queued(window) else {
                 session.dropping = false;
                 self.resume_replay(session_key);
                 return;
             };
-            if parcel.message.is_expired(now) {
+            if parcel.message.is_expired(now) || (unchecked && !session.may_read(parcel.message.topic())) {
                 // [MQTT-3.3.2-5]
                 self.stats.publish_dropped += 1;
                 self.journal.finished(session.stored_id(), parcel.seq);

@@ -1,8 +1,9 @@
 //! CONNECT: who is it, may it, which session.
 
 use super::mount::mounted;
+use super::reload::same_rules;
 use super::{Action, Shard, Verdict};
-use crate::access::{Access, Login, Who};
+use crate::access::Login;
 use crate::connection::{Aliases, Stage};
 use crate::observe::{Cause, Connected, Event, WillSummary};
 use crate::session::{NEVER, Session, Will};
@@ -76,11 +77,15 @@ impl Shard {
             self.turn_away(now, key, cause);
             return;
         }
+        let stale = c.rights != self.clients.rights;
         let limit = u32::MAX;
-        if let Ok(Some(frame)) = decode_frame(&bytes, limit)
-            && let Ok(connect) = Connect::parse(&frame)
-        {
+        let Ok(Some(frame)) = decode_frame(&bytes, limit) else { return };
+        let Ok(connect) = Connect::parse(&frame) else { return };
+        if !stale {
             self.accept(now, key, &connect);
+        } else if let Err(cause) = self.admit(now, key, &frame, &connect) {
+            // the rights have changed meanwhile, and it may not even be asked again
+            self.turn_away(now, key, cause);
         }
     }
 
@@ -93,7 +98,8 @@ impl Shard {
         connect: &Connect<'_>,
     ) -> Result<Outcome, Cause> {
         let Some(c) = self.clients.connections.get(key) else { return Ok(Outcome::Taken) };
-        let Some(listener) = self.settings.listeners.get(usize::from(c.peer.listener)) else {
+        let listeners = &self.settings.listeners;
+        let Some(listener) = listeners.get(usize::from(c.peer.listener)).filter(|l| !l.retired) else {
             return Err(Cause::ServerUnavailable);
         };
         let version = match connect.version {
@@ -143,10 +149,6 @@ impl Shard {
         }
         match connect.username {
             Some(_) if listener.identity_as_username => {}
-            None if !listener.allow_anonymous => return Err(Cause::NotAuthorized),
-            Some(_) if !listener.authenticate && !listener.allow_anonymous => {
-                return Err(Cause::NotAuthorized);
-            }
             Some(username) if listener.authenticate => {
                 let login = Login {
                     client_id: client_id.into(),
@@ -155,10 +157,12 @@ impl Shard {
                 };
                 if let Some(c) = self.clients.connections.get_mut(key) {
                     c.stage = Stage::Authenticating(frame.bytes.into());
+                    c.rights = self.clients.rights;
                 }
                 self.actions.push_back(Action::Authenticate(key, login));
                 return Ok(Outcome::Taken);
             }
+            _ if !listener.allow_anonymous => return Err(Cause::NotAuthorized),
             _ => {}
         }
         self.accept(now, key, connect);
@@ -198,13 +202,10 @@ impl Shard {
         let session_key = known.unwrap_or_else(|| self.clients.insert(Session::new(client_id)));
         self.settle_connection(key, connect, &limits, session_key, keep_alive, expiry);
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
-        let same_rules = match (&session.access, &access) {
-            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-            (old, new) => old.is_none() && new.is_none(),
-        };
-        let same_rights = same_rules && session.username.as_deref() == connect.username;
+        let same_rights = same_rules(session.access.as_ref(), access.as_ref())
+            && session.username.as_deref() == connect.username;
         session.username = connect.username.map(Into::into);
-        (session.access, session.mount) = (access, mount);
+        (session.access, session.mount, session.listener) = (access, mount, Some(peer.listener));
         session.connection = Some(key);
         session.expiry = expiry;
         session.will =
@@ -250,15 +251,12 @@ impl Shard {
 
     /// Another user resumes the session, or the rules have changed meanwhile: what waits in it must still be readable.
     fn recheck(&mut self, session_key: Key) {
+        let rights = self.clients.rights;
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
-        if let Some(access) = session.access.clone() {
-            let (id, user) = (session.client_id.clone(), session.username.clone());
-            let who = Who { client_id: &id, username: user.as_deref() };
-            let mount = session.mount.clone();
-            let gone = session.outgoing.retain(|m| {
-                let topic = mounted(mount.as_deref(), m.topic());
-                topic.is_some_and(|t| access.check(who, Access::Read, &t).is_ok())
-            });
+        session.rights = rights;
+        if session.access.is_some() {
+            let mut reader = session.reader();
+            let gone = session.outgoing.retain(|m| reader.may_read(m.topic()));
             let stored = session.stored_id();
             for seq in gone {
                 self.clients.journal.finished(stored, seq);
@@ -298,8 +296,10 @@ impl Shard {
             0 => u16::MAX,
             n => n,
         };
+        let (terms, rights) = (self.settings.clone(), self.clients.rights);
         let Some(c) = self.clients.connections.get_mut(key) else { return };
         let p = &connect.properties;
+        (c.terms, c.rights) = (terms, rights);
         c.stage = Stage::Live(session);
         self.clients.connected += 1;
         c.keep_alive = keep_alive;

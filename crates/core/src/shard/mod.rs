@@ -13,11 +13,14 @@ mod control;
 mod mail;
 mod mount;
 mod publish;
+mod reload;
 mod restore;
 mod subscribe;
 
 pub use commit::{Commit, Storing};
 pub use mail::Batch;
+pub(crate) use mount::mounted;
+pub use reload::Revoked;
 
 use crate::access::{Authorize, Login};
 use crate::connection::{Connection, Stage};
@@ -63,6 +66,7 @@ pub struct Settings {
 }
 
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "directives that are on or off")]
 pub struct ListenerSettings {
     pub limits: ListenerLimits,
     /// Clients without a user name are let in.
@@ -75,6 +79,8 @@ pub struct ListenerSettings {
     pub mount_point: Option<Arc<str>>,
     /// `None`: everything is allowed.
     pub access: Option<Arc<dyn Authorize>>,
+    /// Who came in through it is no longer welcome, and nobody else is.
+    pub retired: bool,
 }
 
 /// What the driver has to do.
@@ -145,6 +151,7 @@ pub struct Shard {
     mail: Vec<Batch>,
     actions: VecDeque<Action>,
     walk: census::Walk,
+    recheck: reload::Recheck,
     /// Random numbers given out.
     random: u64,
     hasher: FixedState,
@@ -185,6 +192,7 @@ impl Shard {
             mail: (0..count).map(|_| Batch::default()).collect(),
             actions: VecDeque::new(),
             walk: census::Walk::default(),
+            recheck: reload::Recheck::default(),
             random: 0,
             hasher,
             settings,
@@ -197,7 +205,8 @@ impl Shard {
 
     /// A stream was accepted, or came from another shard.
     pub fn handle_open(&mut self, now: Time, peer: Peer) -> Key {
-        let key = self.clients.connections.insert(Connection::new(peer, now));
+        let connection = Connection::new(peer, now, self.settings.clone(), self.clients.rights);
+        let key = self.clients.connections.insert(connection);
         let deadline = now + self.settings.limits.connect_time_max;
         self.set_connection_timer(key, Some(deadline));
         key
@@ -236,7 +245,7 @@ impl Shard {
         loop {
             let Some(c) = self.clients.connections.get(key) else { return done(bytes.len(), Next::Wait) };
             let (live, limit) = match c.stage {
-                Stage::Live(_) => (true, self.settings.limits.packet_bytes_max),
+                Stage::Live(_) => (true, c.terms.limits.packet_bytes_max),
                 Stage::AwaitConnect => (false, self.settings.limits.connect_bytes_max),
                 Stage::Authenticating(_) => return done(consumed, Next::Wait),
                 Stage::Closing => return done(bytes.len(), Next::Wait),
@@ -336,6 +345,7 @@ impl Shard {
             }
         }
         self.replay_retained(now);
+        self.recheck_some(now);
     }
 
     /// The broker stops: every client is told, wills go out.
@@ -409,7 +419,7 @@ impl Shard {
 
     /// Whether [`Shard::handle_timeout`] has something to do at once.
     pub fn has_work(&self) -> bool {
-        !self.clients.replaying.is_empty()
+        !self.clients.replaying.is_empty() || self.recheck.is_under_way()
     }
 
     pub fn stats(&self) -> Stats {

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 pub(super) const TOPIC_BYTES_MAX: usize = 65_535;
 
 /// The topic or filter behind the mount point, if there is one; `None` if it would be too long.
-pub(super) fn mounted<'a>(mount: Option<&str>, topic: &'a str) -> Option<Cow<'a, str>> {
+pub(crate) fn mounted<'a>(mount: Option<&str>, topic: &'a str) -> Option<Cow<'a, str>> {
     match mount {
         None => Some(Cow::Borrowed(topic)),
         Some(mount) if mount.len() + topic.len() <= TOPIC_BYTES_MAX => {

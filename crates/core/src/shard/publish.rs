@@ -59,7 +59,8 @@ impl Shard {
     #[inline]
     fn check_publish(&self, key: Key, session: Key, p: &Publish<'_>) -> Result<bool, Cause> {
         let Some(c) = self.clients.connections.get(key) else { return Ok(false) };
-        let Some(listener) = self.listener(c.peer) else { return Ok(false) };
+        // by what it was promised, whatever holds for others now
+        let Some(listener) = c.terms.listeners.get(usize::from(c.peer.listener)) else { return Ok(false) };
         if p.qos as u8 > listener.limits.qos_max {
             return Err(Cause::QosNotSupported); // [MQTT-3.2.2-11]
         }
@@ -72,7 +73,7 @@ impl Shard {
         if p.qos == Qos::ExactlyOnce
             && c.is_v5()
             && let Some(s) = self.clients.sessions.get(session)
-            && s.received_len() >= usize::from(self.settings.limits.receive_max)
+            && s.received_len() >= usize::from(c.terms.limits.receive_max)
             && !p.packet_id.is_some_and(|id| s.has_received(id.get()))
         {
             return Err(Cause::ReceiveMaximumExceeded); // [MQTT-3.3.4-9]
