@@ -40,3 +40,10 @@ pub(crate) const LOBBIES_MAX: usize = 4;
 pub(crate) const WATCH_PERIOD: Duration = Duration::from_secs(3);
 /// More shards than this are never started.
 pub(crate) const SHARDS_MAX: usize = 64;
+
+/// What may wait for the store, in bytes near enough, before publishers rest.
+pub(crate) const STORE_BACKLOG_BYTES: usize = 32 << 20;
+/// A group the store could not take is tried again after this time.
+pub(crate) const STORE_RETRY: Duration = Duration::from_millis(200);
+/// How long what is only written may be unsafe from a power cut (`persistence_mode written`).
+pub(crate) const STORE_SYNC: Duration = Duration::from_millis(100);

@@ -203,10 +203,35 @@ pub struct Persistence {
     pub location: Option<PathBuf>,
     /// File name in it.
     pub file: String,
+    /// What an acknowledgement waits for.
+    pub mode: PersistenceMode,
+    /// How long a commit waits for more to be committed with it.
+    pub commit_delay: Duration,
+    /// Bytes on disk above which nothing more is stored; `None` is as much as the disk holds.
+    pub size_max: Option<u64>,
     /// Period of saving; `None` is only at exit.
     pub autosave_interval: Option<Duration>,
     /// The interval counts changes instead of seconds.
     pub autosave_on_changes: bool,
+}
+
+/// What an acknowledgement of a message that has to be kept waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PersistenceMode {
+    /// The disk has it: neither the end of the process nor a power cut loses it.
+    #[default]
+    Durable,
+    /// The system has it: the end of the process does not lose it.
+    Written,
+    /// Nothing: all is lost with the process.
+    Memory,
+}
+
+impl Persistence {
+    /// Something is stored at all.
+    pub fn is_stored(&self) -> bool {
+        self.on && self.mode != PersistenceMode::Memory
+    }
 }
 
 /// What concerns the process.
@@ -306,6 +331,9 @@ impl Default for Persistence {
             on: false,
             location: None,
             file: "mosquitto.db".to_owned(),
+            mode: PersistenceMode::default(),
+            commit_delay: Duration::ZERO,
+            size_max: None,
             autosave_interval: Some(Duration::from_secs(1800)),
             autosave_on_changes: false,
         }

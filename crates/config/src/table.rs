@@ -7,7 +7,7 @@ use std::time::Duration;
 use Need::{Defined, NotDefault, OrDefault};
 
 use crate::build::Draft;
-use crate::config::LogFormat;
+use crate::config::{LogFormat, PersistenceMode};
 use crate::limits::SHARDS_MAX;
 use crate::listener::{Protocol, ProxyProtocol};
 use crate::number::{positive, positive_u16};
@@ -314,7 +314,7 @@ const NO_ENGINE: &str = "OpenSSL engines are not supported: give the key in 'key
 const NO_PSK: &str =
     "Pre-shared keys are not supported yet: put a TLS proxy in front of a listener bound to 127.0.0.1.";
 const NO_HTTP: &str = "The HTTP interface is not supported yet: remove this listener.";
-const IN_MEMORY: &str = "everything is kept in memory only for now.";
+const SAVED: &str = "every change is saved at once.";
 const NEED_NOTHING: &str = "nothing here needs it.";
 
 /// Words of `log_dest`.
@@ -411,13 +411,22 @@ pub static OPTIONS: &[Opt] = &[
     option("retry_interval", "", Set::Ignored, "Seconds after which unanswered messages were sent again.").no_effect("messages are sent again when the client reconnects."),
 
     // Persistence
-    flag("persistence", "false", |d, v| d.config.persistence.on = v, "Keeps sessions and retained messages over a restart.")
-        .aliases(&["retained_persistence"]).reload().no_effect(IN_MEMORY),
-    text("persistence_file", "mosquitto.db", |d, v| v.clone_into(&mut d.config.persistence.file), "Name of the file they are kept in.").reload().no_effect(IN_MEMORY),
-    text("persistence_location", "", |d, v| d.config.persistence.location = Some(v.into()), "Directory of that file.").reload().no_effect(IN_MEMORY),
+    flag("persistence", "false", |d, v| d.config.persistence.on = v, "Keeps sessions, their messages and retained messages over a restart.")
+        .aliases(&["retained_persistence"]),
+    text("persistence_location", "", |d, v| d.config.persistence.location = Some(v.into()), "Directory they are kept in."),
+    text("persistence_file", "mosquitto.db", |d, v| v.clone_into(&mut d.config.persistence.file), "Name of a file of the original there, taken over at the first start."),
+    option("persistence_mode", "durable", Set::Choice(&words_of(["durable", "written", "memory"]), |d, v| d.config.persistence.mode = match v {
+        "written" => PersistenceMode::Written,
+        "memory" => PersistenceMode::Memory,
+        _ => PersistenceMode::Durable,
+    }), "What the acknowledgement of a message that has to be kept waits for: the disk, the system, or nothing."),
+    int("persistence_commit_delay", "0", range(0, 10_000, "persistence_commit_delay must be 0 to 10000."), |d, v| d.config.persistence.commit_delay = Duration::from_millis(v.unsigned_abs().into()),
+        "Milliseconds a commit waits for more to be committed with it; spares SD cards."),
+    int("persistence_size_limit", "0", ANY, |d, v| d.config.persistence.size_max = positive(v).map(|mb| u64::from(mb) << 20),
+        "Megabytes on disk above which nothing more is stored, and so not acknowledged; 0 is as much as the disk holds."),
     int("autosave_interval", "1800", ANY, |d, v| d.config.persistence.autosave_interval = positive(v).map(|s| Duration::from_secs(s.into())),
-        "Seconds between savings; 0 saves only at exit.").reload().no_effect(IN_MEMORY),
-    flag("autosave_on_changes", "false", |d, v| d.config.persistence.autosave_on_changes = v, "Counts changes instead of seconds for that.").reload().no_effect(IN_MEMORY),
+        "Seconds between savings; 0 saves only at exit.").reload().no_effect(SAVED),
+    flag("autosave_on_changes", "false", |d, v| d.config.persistence.autosave_on_changes = v, "Counts changes instead of seconds for that.").reload().no_effect(SAVED),
 
     // Listeners
     special("listener", "PORT [ADDRESS|HOST], or 0 PATH", words::listener, "Opens a port, or a Unix socket; the options below belong to it.")

@@ -1,0 +1,274 @@
+//! The store's thread: what all shards changed is committed as one group, and only then do they hear that it is safe.
+//!
+//! There is no timer: while one group is on its way to the disk the next one gathers.
+
+use crate::inbox::{Inbox, Letter};
+use crate::limits::{STORE_BACKLOG_BYTES, STORE_RETRY, STORE_SYNC};
+use crate::log::Log;
+use grovemq_config::Config;
+use grovemq_core::journal::{Record, Saved};
+use grovemq_core::{Commit, MessageRef, Router, Shard, Time};
+use grovemq_store::{Recovery, Store, removes};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The shards' way to the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Persistence {
+    queue: Arc<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: Mutex<Jobs>,
+    filled: Condvar,
+    /// What was submitted and is not committed, in bytes, near enough.
+    backlog: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Jobs {
+    commits: Vec<(usize, Commit)>,
+    /// Make safe what is only written.
+    save: bool,
+    stop: bool,
+}
+
+impl Persistence {
+    pub(crate) fn new() -> Self {
+        Self { queue: Arc::default() }
+    }
+
+    /// Takes what a shard changed; [`Letter::Persisted`] tells it when that is safe.
+    pub(crate) fn submit(&self, shard: usize, commit: Commit) {
+        self.queue.backlog.fetch_add(size(&commit.records), Ordering::Relaxed);
+        self.tell(|jobs| jobs.commits.push((shard, commit)));
+    }
+
+    /// The shards should take less from publishers.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.queue.backlog.load(Ordering::Relaxed) > STORE_BACKLOG_BYTES
+    }
+
+    /// Makes safe what is only written so far.
+    pub(crate) fn save(&self) {
+        self.tell(|jobs| jobs.save = true);
+    }
+
+    /// The thread commits what there is, and ends.
+    pub(crate) fn stop(&self) {
+        self.tell(|jobs| jobs.stop = true);
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Jobs)) {
+        change(&mut self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        self.queue.filled.notify_one();
+    }
+}
+
+/// About how much memory the records take.
+fn size(records: &[Record]) -> usize {
+    let bodies: usize = records
+        .iter()
+        .map(|record| match record {
+            Record::Queued(_, queued) => queued.message.size(),
+            Record::Retained(message) => message.size(),
+            _ => 0,
+        })
+        .sum();
+    size_of_val(records) + bodies
+}
+
+/// Gives shards and router back what the store kept. The shards do not run yet.
+pub(crate) fn recover(
+    store: &mut dyn Store,
+    shards: &mut [Shard],
+    router: &Router,
+    log: &Log,
+) -> Result<Recovery, grovemq_store::Error> {
+    let now = Time::default();
+    let recovery = store.recover(&mut |saved| match saved {
+        Saved::Retained(message) => {
+            if !message.is_expired(now) {
+                router.retained_mut().set(message, usize::MAX);
+            }
+        }
+        Saved::Session(session) => {
+            let home = shards.first().map_or(0, |s| s.home(&session.image.client_id));
+            if let Some(shard) = shards.get_mut(usize::from(home)) {
+                shard.restore(now, *session);
+            }
+        }
+    })?;
+    for loss in &recovery.lost {
+        log.error(format!("Error: Part of the store is damaged and was left out: {loss}."));
+    }
+    if recovery.lost_count > recovery.lost.len() as u64 {
+        log.error(format!("Error: {} damaged parts of the store in all.", recovery.lost_count));
+    }
+    if recovery.sessions + recovery.retained > 0 {
+        let Recovery { sessions, subscriptions, queued, retained, .. } = recovery;
+        log.info(format!(
+            "Restored {sessions} sessions with {subscriptions} subscriptions and {queued} queued messages, and {retained} \
+             retained messages."
+        ));
+    }
+    Ok(recovery)
+}
+
+/// The thread's own part.
+pub(crate) struct Keeper {
+    store: Box<dyn Store>,
+    queue: Arc<Queue>,
+    inboxes: Vec<Arc<Inbox>>,
+    router: Arc<Router>,
+    log: Log,
+    /// How long a group waits for others to join it.
+    delay: Duration,
+    /// Commits are not synced by themselves.
+    written: bool,
+    /// When the first commit was made that is not synced.
+    unsynced: Option<Instant>,
+    /// The last group failed, which was said.
+    failing: bool,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        store: Box<dyn Store>,
+        persistence: &Persistence,
+        inboxes: Vec<Arc<Inbox>>,
+        router: Arc<Router>,
+        config: &Config,
+        log: Log,
+    ) -> Self {
+        Self {
+            store,
+            queue: persistence.queue.clone(),
+            inboxes,
+            router,
+            log,
+            delay: config.persistence.commit_delay,
+            written: config.persistence.mode == grovemq_config::PersistenceMode::Written,
+            unsynced: None,
+            failing: false,
+        }
+    }
+
+    /// Runs until [`Persistence::stop`].
+    pub(crate) fn run(mut self) -> std::io::Result<()> {
+        let mut group: Vec<Record> = Vec::new();
+        let mut points = vec![0; self.inboxes.len()];
+        loop {
+            let stop = self.gather(&mut group, &mut points);
+            if group.is_empty() || self.commit(&mut group) {
+                for (shard, point) in points.iter_mut().enumerate().filter(|(_, point)| **point > 0) {
+                    if let Some(inbox) = self.inboxes.get(shard) {
+                        inbox.post(Letter::Persisted(core::mem::take(point)));
+                    }
+                }
+            }
+            if self.unsynced.is_some_and(|since| since.elapsed() >= STORE_SYNC) {
+                self.sync();
+            }
+            if stop {
+                if !group.is_empty() {
+                    self.log.error(format!("Error: {} changes could not be stored.", group.len()));
+                }
+                return self.store.close().map_err(|e| std::io::Error::other(e.to_string()));
+            }
+        }
+    }
+
+    /// Waits for something to do and takes all of it; whether that was the last.
+    fn gather(&mut self, group: &mut Vec<Record>, points: &mut [u64]) -> bool {
+        let queue = self.queue.clone();
+        let mut jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = match self.unsynced {
+            _ if self.failing => Some(STORE_RETRY),
+            Some(since) => Some(STORE_SYNC.saturating_sub(since.elapsed())),
+            None => None,
+        };
+        // a group that failed is tried again in its own time
+        let failing = self.failing;
+        let idle = |jobs: &mut Jobs| !jobs.stop && (failing || jobs.commits.is_empty() && !jobs.save);
+        jobs = match wait {
+            Some(wait) => queue
+                .filled
+                .wait_timeout_while(jobs, wait, idle)
+                .map_or_else(|e| e.into_inner().0, |(jobs, _)| jobs),
+            None => queue.filled.wait_while(jobs, idle).unwrap_or_else(PoisonError::into_inner),
+        };
+        if !self.delay.is_zero() && !jobs.commits.is_empty() && !jobs.stop {
+            drop(jobs);
+            std::thread::sleep(self.delay);
+            jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        let commits = core::mem::take(&mut jobs.commits);
+        let save = core::mem::take(&mut jobs.save);
+        let stop = jobs.stop;
+        drop(jobs);
+        for (shard, commit) in commits {
+            if let Some(point) = points.get_mut(shard) {
+                *point = commit.point;
+            }
+            group.extend(commit.records);
+        }
+        if save {
+            self.sync();
+        }
+        stop
+    }
+
+    /// Whether the group is stored; else it stays for another attempt.
+    fn commit(&mut self, group: &mut Vec<Record>) -> bool {
+        self.refresh_retained(group);
+        match self.store.commit(group) {
+            Ok(()) => {
+                if core::mem::take(&mut self.failing) {
+                    self.log.notice("The store takes changes again.");
+                }
+                if self.written {
+                    self.unsynced.get_or_insert_with(Instant::now);
+                }
+                self.queue.backlog.fetch_sub(size(group), Ordering::Relaxed);
+                group.clear();
+                true
+            }
+            Err(e) => {
+                if !core::mem::replace(&mut self.failing, true) {
+                    self.log.error(format!(
+                        "Error: The store failed: {e}. QoS 1 and 2 messages that need it are not acknowledged until it \
+                         works again."
+                    ));
+                }
+                // what makes room need not wait; to say it twice does no harm
+                let removals: Vec<Record> = group.iter().filter(|r| removes(r)).cloned().collect();
+                if !removals.is_empty() {
+                    self.store.commit(&removals).ok();
+                }
+                false
+            }
+        }
+    }
+
+    /// Two shards may have set the same topic in one order and tell of it in another; what counts is what is retained.
+    fn refresh_retained(&self, group: &mut [Record]) {
+        for record in group {
+            if let Record::Retained(message) = record {
+                let current = self.router.retained().get(message.topic()).cloned();
+                *message = current.unwrap_or_else(|| {
+                    MessageRef { payload: &[], properties: &[], ..message.view() }.to_shared()
+                });
+            }
+        }
+    }
+
+    fn sync(&mut self) {
+        self.unsynced = None;
+        if let Err(e) = self.store.flush() {
+            self.log.error(format!("Error: The store failed: {e}."));
+        }
+    }
+}
