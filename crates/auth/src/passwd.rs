@@ -11,14 +11,17 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
 use crate::password::{
-    Change, Document, FIELD_BYTES_MAX, Hash, HashError, PasswordFile, check_username, os_random,
+    Change, Document, FIELD_BYTES_MAX, Format, Hash, HashError, PasswordFile, check_username, os_random,
 };
+use crate::scram;
 use args::{Action, Command, Task, USAGE};
 
 /// The exit code of every error but one.
 const FAILURE: i32 = 1;
 /// The exit code when the two passwords typed differ.
 const MISMATCH: i32 = 2;
+/// A name that SCRAM would look for in another form, and not find.
+const NOT_FOR_SCRAM: &str = "Username for SCRAM must be at most 1024 bytes and in the form of SASLprep (no ligatures, no unusual blanks).";
 
 /// The person (or script) in front of the command.
 pub trait Terminal {
@@ -126,6 +129,9 @@ impl Task {
         match action {
             Action::Set { username, password, create } => {
                 check_username(&username).map_err(Failure::error)?;
+                if format == Format::ScramSha256 && scram::prepare(&username).as_deref() != Ok(&*username) {
+                    return Err(Failure::error(NOT_FOR_SCRAM));
+                }
                 let to_stdout = create && file.as_os_str() == "-";
                 if to_stdout {
                     io.reserve_stdout();
@@ -303,7 +309,7 @@ mod tests {
     #[test]
     fn each_option_chooses_its_format() {
         let (_dir, path, file) = scratch();
-        let table: [(&[&str], &str, usize); 7] = [
+        let table: [(&[&str], &str, usize); 9] = [
             (&[], "$7$1000$", 16),
             (&["-H", "sha512-pbkdf2", "-I", "7"], "$7$7$", 16),
             (&["--format", "2.0"], "$7$101$", 16),
@@ -311,6 +317,8 @@ mod tests {
             (&["--format", "2.1", "-I", "3"], "$7$3$", 88),
             (&["-H", "sha512"], "$6$", 16),
             (&["-H", "argon2id"], "$argon2id$v=19$m=47104,t=1,p=1$", 86),
+            (&["-H", "scram-sha-256"], "SCRAM-SHA-256$4096:", 24),
+            (&["-H", "scram-sha-256", "-I", "5000"], "SCRAM-SHA-256$5000:", 24),
         ];
         for (options, start, salt_chars) in table {
             let args = [options, &["-c", "-b", &file, "u", "p"]].concat();
@@ -351,7 +359,7 @@ mod tests {
 
     #[test]
     fn wrong_command_lines_are_explained() {
-        let table: [(&[&str], &str); 22] = [
+        let table: [(&[&str], &str); 25] = [
             (&["-c", "-D", "f", "u"], "Error: -c and -D cannot be used together.\n"),
             (&["-c", "-U", "f"], "Error: -c and -U cannot be used together.\n"),
             (&["-D", "-U", "f"], "Error: -D and -U cannot be used together.\n"),
@@ -374,6 +382,18 @@ mod tests {
             (
                 &["-H", "argon2id", "--format", "2.0", "f", "u"],
                 "Error: Mosquitto 2.0 cannot read argon2id hashes.\n",
+            ),
+            (
+                &["-H", "scram-sha-256", "--format", "2.1", "f", "u"],
+                "Error: Mosquitto cannot read scram-sha-256 hashes.\n",
+            ),
+            (
+                &["-H", "scram-sha-256", "-I", "100", "-c", "-b", "f", "u", "p"],
+                "Error: the number of iterations of SCRAM-SHA-256 must be 4096 to 1000000.\n",
+            ),
+            (
+                &["-H", "scram-sha-256", "-c", "-b", "f", "\u{2168}", "p"],
+                "Error: Username for SCRAM must be at most 1024 bytes and in the form of SASLprep (no ligatures, no unusual blanks).\n",
             ),
             (&["-x"], "Error: Unknown option '-x'.\n"),
             (&["-c", "-b", "f", "a:b", "p"], "Error: Username must not contain the ':' character.\n"),

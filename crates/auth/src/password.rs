@@ -4,11 +4,14 @@
 //! CRLF files work). Everything else must be an entry that can be checked: a file with a user twice, a user
 //! without a name, or a hash that cannot be decoded is refused as a whole, with all its faults. No user is ever
 //! let in for want of a readable password.
+//!
+//! A line of the kind `SCRAM-SHA-256$` serves SCRAM ([`crate::scram`]) and plain passwords alike. From Mosquitto's own kinds
+//! no SCRAM can be made, as they do not hold what it is made of: such users are told the same as unknown ones.
 
 mod edit;
 mod hash;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +23,7 @@ pub use hash::{
     ITERATIONS_MAX, os_random,
 };
 
-use crate::text_file;
+use crate::{scram, text_file};
 
 /// The largest password file read, in bytes: about 300 000 users.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -34,6 +37,18 @@ pub struct PasswordFile {
     entries: Vec<(Arc<str>, Hash)>,
     by_name: HashMap<Arc<str>, usize>,
     decoy: Hash,
+    /// Where no user has an entry for SCRAM, it is not offered.
+    made_up: Option<MadeUp>,
+}
+
+/// What is told to those who ask for SCRAM under a name that has no entry for it: always the same for one name, and as it
+/// is for most users of the file.
+#[derive(Debug)]
+struct MadeUp {
+    /// Made of all entries, so that nobody who knows some of them can tell what is made up. It changes with the file.
+    secret: Secret,
+    iterations: u32,
+    salt_bytes: usize,
 }
 
 impl PasswordFile {
@@ -73,7 +88,8 @@ impl PasswordFile {
         }
         if errors.is_empty() {
             let decoy = Hash::decoy(usual_algorithm(&entries));
-            Ok(PasswordFile { entries, by_name, decoy })
+            let made_up = MadeUp::of(&entries);
+            Ok(PasswordFile { entries, by_name, decoy, made_up })
         } else {
             Err(errors)
         }
@@ -91,6 +107,20 @@ impl PasswordFile {
             // The result is used, lest the work be optimised away; it never is `true`.
             self.decoy.verify(password) && self.contains(username)
         }
+    }
+
+    /// Whether SCRAM is offered: some user has an entry for it.
+    #[must_use]
+    pub fn offers_scram(&self) -> bool {
+        self.made_up.is_some()
+    }
+
+    /// What SCRAM needs of a user; for one without an entry for it something made up, which no proof fits. `None` where
+    /// SCRAM is not offered.
+    #[must_use]
+    pub fn scram(&self, username: &str) -> Option<scram::Entry> {
+        let made_up = self.made_up.as_ref()?.entry(username);
+        Some(self.hash(username).and_then(Hash::scram).unwrap_or(made_up))
     }
 
     /// Whether the file has this user.
@@ -120,6 +150,35 @@ impl PasswordFile {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+/// Not to be shown.
+struct Secret([u8; scram::KEY_BYTES]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl MadeUp {
+    fn of(entries: &[(Arc<str>, Hash)]) -> Option<MadeUp> {
+        let mut secret = [0; scram::KEY_BYTES];
+        let mut shapes: BTreeMap<(u32, usize), usize> = BTreeMap::new();
+        for entry in entries.iter().filter_map(|(_, hash)| hash.scram()) {
+            secret = scram::hmac(&secret, &[&entry.stored_key, &entry.server_key]);
+            *shapes.entry((entry.iterations, entry.salt.len())).or_default() += 1;
+        }
+        let usual = shapes.into_iter().max_by_key(|(_, count)| *count);
+        usual.map(|((iterations, salt_bytes), _)| MadeUp { secret: Secret(secret), iterations, salt_bytes })
+    }
+
+    fn entry(&self, username: &str) -> scram::Entry {
+        let make = |what: &[u8]| scram::hmac(&self.secret.0, &[what, username.as_bytes()]);
+        let salt = make(b"salt:").into_iter().chain(make(b"more:")).take(self.salt_bytes).collect();
+        let (stored_key, server_key) = (make(b"stored:"), make(b"server:"));
+        scram::Entry { salt, iterations: self.iterations, stored_key, server_key, exists: false }
     }
 }
 
@@ -282,6 +341,31 @@ mod tests {
     }
 
     #[test]
+    fn who_has_no_entry_for_scram_is_told_something_made_up() {
+        let scram = |i: u32| {
+            format!("SCRAM-SHA-256${i}:AAECAwQFBgcICQoLDA0ODw==${key}:{key}", key = "A".repeat(43) + "=")
+        };
+        let (known, dear) = (scram(4096), scram(9000));
+        let plain = parse(&format!("a:{HASH}")).unwrap();
+        assert!(!plain.offers_scram() && plain.scram("a").is_none());
+        let file = parse(&format!("a:{HASH}\nb:{known}\nc:{known}\nd:{dear}")).unwrap();
+        let told = |file: &PasswordFile, name: &str| {
+            let entry = file.scram(name).unwrap();
+            (entry.exists, entry.iterations, entry.salt)
+        };
+        assert_eq!(told(&file, "d"), (true, 9000, (0..16).collect()));
+        for name in ["a", "nobody"] {
+            let (exists, iterations, salt) = told(&file, name);
+            assert_eq!((exists, iterations, salt.len()), (false, 4096, 16), "{name}");
+            assert_eq!(told(&file, name).2, salt, "always the same");
+        }
+        assert_ne!(told(&file, "a").2, told(&file, "nobody").2);
+        let other = parse(&format!("b:{known}")).unwrap();
+        assert_ne!(told(&file, "nobody").2, told(&other, "nobody").2, "other files tell something else");
+        assert!(!format!("{file:?}").contains("Secret("));
+    }
+
+    #[test]
     fn loading_bounds_the_size_and_decodes_lines() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pw");
@@ -300,7 +384,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(text in "[a-z:$#67+=/, \r\n\t%é0-9]{0,200}", start in 0usize..4) {
-            let start = ["", "$7$101$", "u:$7$", "u:$argon2id$v=19$m=64,t=1,p=1$"][start];
+            let start = ["", "$7$101$", "u:SCRAM-SHA-256$4096:", "u:$argon2id$v=19$m=64,t=1,p=1$"][start];
             let text = format!("{start}{text}");
             drop(parse(&text));
             drop(text.parse::<Hash>());

@@ -15,8 +15,9 @@ Usage: mosquitto_passwd [options] [-c | -D] passwordfile username
  -c : start a new password file, replacing one that exists. With '-' for the file, print the line instead.
  -D : delete the user.
  -H : how to hash: sha512-pbkdf2 (default), argon2id (46 MiB of memory at each login; Mosquitto 2.0 cannot
-      read it), or sha512 (weak, for Mosquitto 1.6 and older).
- -I : iterations of sha512-pbkdf2. More make guessing and each login slower.
+      read it), sha512 (weak, for Mosquitto 1.6 and older), or scram-sha-256 (for clients that log in with
+      SCRAM, which never sends the password, as well as for others; no Mosquitto can read it).
+ -I : iterations of sha512-pbkdf2 and scram-sha-256. More make guessing and each login slower.
  -U : hash the passwords of a file that still has them in plain text; hashed ones stay.
  --format FORMAT : who must read sha512-pbkdf2 hashes:
       portable : every broker since 2.0, with 1000 iterations (default)
@@ -78,6 +79,7 @@ enum Algorithm {
     Pbkdf2,
     Sha512,
     Argon2id,
+    ScramSha256,
 }
 
 /// Errors are the text after `Error: `.
@@ -139,6 +141,10 @@ impl Options {
             (Algorithm::Sha512, _) => Ok(Format::Sha512),
             (Algorithm::Argon2id, None | Some(Format::V2_1)) => Ok(Format::Argon2id),
             (Algorithm::Argon2id, Some(_)) => Err("Mosquitto 2.0 cannot read argon2id hashes.".to_owned()),
+            (Algorithm::ScramSha256, None) => Ok(Format::ScramSha256),
+            (Algorithm::ScramSha256, Some(_)) => {
+                Err("Mosquitto cannot read scram-sha-256 hashes.".to_owned())
+            }
         }
     }
 
@@ -180,6 +186,7 @@ fn parse_algorithm(value: &OsString) -> Result<Algorithm, String> {
         Some("sha512") => Ok(Algorithm::Sha512),
         Some("sha512-pbkdf2") => Ok(Algorithm::Pbkdf2),
         Some("argon2id") => Ok(Algorithm::Argon2id),
+        Some("scram-sha-256") => Ok(Algorithm::ScramSha256),
         _ => Err(format!("Unknown hash type '{}'", value.display())),
     }
 }

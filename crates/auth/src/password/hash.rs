@@ -10,6 +10,8 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use sha2::{Digest as _, Sha512};
 use subtle::ConstantTimeEq as _;
 
+use crate::scram;
+
 /// The longest user name and the longest password, in bytes: what an MQTT CONNECT packet can carry.
 pub const FIELD_BYTES_MAX: usize = 65_535;
 /// The most PBKDF2 iterations accepted, about ten seconds of one core: a mistyped file must not stop logins for hours.
@@ -22,11 +24,14 @@ pub const ARGON2_PASSES_MAX: u32 = 64;
 pub const ARGON2_LANES_MAX: u32 = 64;
 
 const SHORT_SALT: usize = 12;
+const SCRAM_SALT: usize = 16;
 const LONG_SALT: usize = 64;
 const SALT_BYTES_MAX: usize = 64;
 const DIGEST_BYTES: usize = 64;
 const ITERATIONS_2_0: u32 = 101;
 const ITERATIONS_2_1: u32 = 1000;
+/// The kind in front of an entry for SCRAM: as RFC 5803 has it, without a `$` before.
+const SCRAM_PREFIX: &str = "SCRAM-SHA-256$";
 
 /// How a new password is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +47,9 @@ pub enum Format {
     Sha512,
     /// `$argon2id$`, 46 MiB and one pass, 64-byte salt: strong, and read by Mosquitto 2.1 where built with Argon2.
     Argon2id,
+    /// `SCRAM-SHA-256$`, 4096 iterations, 16-byte salt: what serves SCRAM, and a plain password as well. For this broker
+    /// only; it is also how `PostgreSQL` stores passwords.
+    ScramSha256,
 }
 
 impl Format {
@@ -49,6 +57,7 @@ impl Format {
         match self {
             Format::Portable | Format::V2_0 | Format::Sha512 => SHORT_SALT,
             Format::V2_1 | Format::Argon2id => LONG_SALT,
+            Format::ScramSha256 => SCRAM_SALT,
         }
     }
 
@@ -60,6 +69,9 @@ impl Format {
             Format::Sha512 => HashAlgorithm::Sha512,
             Format::Argon2id => {
                 HashAlgorithm::Argon2id { version: 0x13, memory_kib: 47_104, passes: 1, lanes: 1 }
+            }
+            Format::ScramSha256 => {
+                HashAlgorithm::ScramSha256 { iterations: iterations.unwrap_or(scram::ITERATIONS_MIN) }
             }
         }
     }
@@ -77,12 +89,23 @@ pub struct Hash {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum HashAlgorithm {
     Sha512,
-    Pbkdf2 { iterations: u32 },
-    Argon2id { version: u32, memory_kib: u32, passes: u32, lanes: u32 },
+    Pbkdf2 {
+        iterations: u32,
+    },
+    /// Its digest is the `StoredKey` and, behind it, the `ServerKey`.
+    ScramSha256 {
+        iterations: u32,
+    },
+    Argon2id {
+        version: u32,
+        memory_kib: u32,
+        passes: u32,
+        lanes: u32,
+    },
 }
 
 impl Hash {
-    /// Hashes a password. `iterations` replaces the format's own number and counts for the `$7$` formats only;
+    /// Hashes a password. `iterations` replaces the format's own number and counts for the `$7$` formats and for SCRAM;
     /// `random` fills the salt and is [`os_random`] outside of tests.
     pub fn create(
         password: &[u8],
@@ -94,9 +117,7 @@ impl Hash {
             return Err(HashError::PasswordTooLong);
         }
         let algorithm = format.algorithm(iterations);
-        if let HashAlgorithm::Pbkdf2 { iterations } = algorithm {
-            check_iterations(iterations)?;
-        }
+        algorithm.check_iterations()?;
         let mut salt = vec![0; format.salt_bytes()].into_boxed_slice();
         random(&mut salt).map_err(|e| HashError::Random(e.kind()))?;
         let mut digest = vec![0; DIGEST_BYTES].into_boxed_slice();
@@ -124,12 +145,28 @@ impl Hash {
     pub(super) fn algorithm(&self) -> HashAlgorithm {
         self.algorithm
     }
+
+    /// What SCRAM needs; `None` for the kinds of which it cannot be told.
+    pub(super) fn scram(&self) -> Option<scram::Entry> {
+        let HashAlgorithm::ScramSha256 { iterations } = self.algorithm else { return None };
+        let (stored, server) = self.digest.split_at_checked(scram::KEY_BYTES)?;
+        Some(scram::Entry {
+            salt: self.salt.to_vec(),
+            iterations,
+            stored_key: stored.try_into().ok()?,
+            server_key: server.try_into().ok()?,
+            exists: true,
+        })
+    }
 }
 
 impl FromStr for Hash {
     type Err = HashError;
 
     fn from_str(text: &str) -> Result<Hash, HashError> {
+        if let Some(rest) = text.strip_prefix(SCRAM_PREFIX) {
+            return Hash::from_scram(rest);
+        }
         let fields = text.strip_prefix('$').ok_or(HashError::NotAHash)?;
         let (kind, rest) = fields.split_once('$').ok_or(HashError::NotAHash)?;
         match kind {
@@ -137,8 +174,9 @@ impl FromStr for Hash {
             "7" => {
                 let (number, rest) = rest.split_once('$').ok_or(HashError::NotAHash)?;
                 let iterations = parse_decimal(number).ok_or(HashError::Iterations)?;
-                check_iterations(iterations)?;
-                Hash::from_crypt(HashAlgorithm::Pbkdf2 { iterations }, rest)
+                let algorithm = HashAlgorithm::Pbkdf2 { iterations };
+                algorithm.check_iterations()?;
+                Hash::from_crypt(algorithm, rest)
             }
             "argon2id" => Hash::from_phc(rest),
             _ => Err(HashError::UnknownFormat),
@@ -157,6 +195,29 @@ impl Hash {
         }
         if digest.len() != DIGEST_BYTES {
             return Err(HashError::Digest);
+        }
+        Ok(Hash { algorithm, salt: salt.into(), digest: digest.into() })
+    }
+
+    /// The rest of `SCRAM-SHA-256$`: `iterations:salt$StoredKey:ServerKey`, the latter three in padded Base64.
+    fn from_scram(rest: &str) -> Result<Hash, HashError> {
+        let (cost, keys) = rest.split_once('$').ok_or(HashError::NotAHash)?;
+        let (iterations, salt) = cost.split_once(':').ok_or(HashError::NotAHash)?;
+        let (stored, server) = keys.split_once(':').ok_or(HashError::NotAHash)?;
+        let iterations = parse_decimal(iterations).ok_or(HashError::ScramIterations)?;
+        let algorithm = HashAlgorithm::ScramSha256 { iterations };
+        algorithm.check_iterations()?;
+        let salt = STANDARD.decode(salt).map_err(|_| HashError::Salt)?;
+        if !(1..=scram::SALT_BYTES_MAX).contains(&salt.len()) {
+            return Err(HashError::Salt);
+        }
+        let mut digest = Vec::with_capacity(DIGEST_BYTES);
+        for key in [stored, server] {
+            let key = STANDARD.decode(key).map_err(|_| HashError::Digest)?;
+            if key.len() != scram::KEY_BYTES {
+                return Err(HashError::Digest);
+            }
+            digest.extend(key);
         }
         Ok(Hash { algorithm, salt: salt.into(), digest: digest.into() })
     }
@@ -197,6 +258,11 @@ impl fmt::Display for Hash {
             HashAlgorithm::Pbkdf2 { iterations } => {
                 write!(f, "$7${iterations}${}${}", STANDARD.encode(&self.salt), STANDARD.encode(&self.digest))
             }
+            HashAlgorithm::ScramSha256 { iterations } => {
+                let (stored, server) = self.digest.split_at_checked(scram::KEY_BYTES).unwrap_or_default();
+                let [salt, stored, server] = [&self.salt, stored, server].map(|b| STANDARD.encode(b));
+                write!(f, "{SCRAM_PREFIX}{iterations}:{salt}${stored}:{server}")
+            }
             HashAlgorithm::Argon2id { version, memory_kib, passes, lanes } => write!(
                 f,
                 "$argon2id$v={version}$m={memory_kib},t={passes},p={lanes}${}${}",
@@ -224,10 +290,14 @@ pub fn os_random(bytes: &mut [u8]) -> io::Result<()> {
 pub enum HashError {
     /// Not of the shape `$format$…$salt$hash`: perhaps a password in plain text.
     NotAHash,
-    /// A `$format$` other than `$6$`, `$7$` and `$argon2id$`.
+    /// Another kind than `$6$`, `$7$`, `$argon2id$` and `SCRAM-SHA-256$`.
     UnknownFormat,
     /// The number of iterations is none, or not within 1 and [`ITERATIONS_MAX`].
     Iterations,
+    /// The same for SCRAM: from [`scram::ITERATIONS_MIN`] to [`scram::ITERATIONS_MAX`].
+    ScramIterations,
+    /// The password has a character that SCRAM cannot take, or is empty or longer than [`scram::NAME_BYTES_MAX`].
+    NotForScram,
     /// The Argon2 parameters are unreadable or beyond this module's bounds.
     Parameters,
     /// The salt is not Base64 or not of a length the format allows.
@@ -243,9 +313,24 @@ pub enum HashError {
 impl fmt::Display for HashError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HashError::NotAHash => f.write_str("this is not a password hash ($6$…, $7$… or $argon2id$…)"),
-            HashError::UnknownFormat => f.write_str("unknown hash format (known: $6$, $7$, $argon2id$)"),
+            HashError::NotAHash => {
+                f.write_str("this is not a password hash ($6$…, $7$…, $argon2id$… or SCRAM-SHA-256$…)")
+            }
+            HashError::UnknownFormat => {
+                f.write_str("unknown hash format (known: $6$, $7$, $argon2id$, SCRAM-SHA-256$)")
+            }
             HashError::Iterations => write!(f, "the number of iterations must be 1 to {ITERATIONS_MAX}"),
+            HashError::ScramIterations => write!(
+                f,
+                "the number of iterations of SCRAM-SHA-256 must be {} to {}",
+                scram::ITERATIONS_MIN,
+                scram::ITERATIONS_MAX
+            ),
+            HashError::NotForScram => write!(
+                f,
+                "Password for SCRAM must be 1 to {} bytes of UTF-8 without control characters",
+                scram::NAME_BYTES_MAX
+            ),
             HashError::Parameters => write!(
                 f,
                 "Argon2 parameters must be m=8…{ARGON2_MEMORY_KIB_MAX},t=1…{ARGON2_PASSES_MAX},p=1…{ARGON2_LANES_MAX}"
@@ -273,12 +358,38 @@ impl HashAlgorithm {
             HashAlgorithm::Pbkdf2 { iterations } => {
                 pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, iterations, digest);
             }
+            HashAlgorithm::ScramSha256 { iterations } => {
+                let text = std::str::from_utf8(password).ok();
+                let prepared = text.and_then(|text| scram::prepare(text).ok());
+                // for what cannot be prepared as much work is done, so that time does not tell who exists
+                let (stored, server) =
+                    scram::stored_keys(prepared.as_deref().unwrap_or("none"), salt, iterations)
+                        .map_err(|_| HashError::NotForScram)?;
+                let whole = stored.into_iter().chain(server);
+                for (to, from) in digest.iter_mut().zip(whole) {
+                    *to = from;
+                }
+                prepared.ok_or(HashError::NotForScram)?;
+            }
             HashAlgorithm::Argon2id { .. } => self
                 .argon2(digest.len())?
                 .hash_password_into(password, salt, digest)
                 .map_err(|_| HashError::Parameters)?,
         }
         Ok(())
+    }
+
+    fn check_iterations(self) -> Result<(), HashError> {
+        let scram = scram::ITERATIONS_MIN..=scram::ITERATIONS_MAX;
+        match self {
+            HashAlgorithm::Pbkdf2 { iterations } if !(1..=ITERATIONS_MAX).contains(&iterations) => {
+                Err(HashError::Iterations)
+            }
+            HashAlgorithm::ScramSha256 { iterations } if !scram.contains(&iterations) => {
+                Err(HashError::ScramIterations)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn argon2(self, digest_bytes: usize) -> Result<Argon2<'static>, HashError> {
@@ -290,10 +401,6 @@ impl HashAlgorithm {
             Params::new(memory_kib, passes, lanes, Some(digest_bytes)).map_err(|_| HashError::Parameters)?;
         Ok(Argon2::new(Algorithm::Argon2id, version, params))
     }
-}
-
-fn check_iterations(iterations: u32) -> Result<(), HashError> {
-    if (1..=ITERATIONS_MAX).contains(&iterations) { Ok(()) } else { Err(HashError::Iterations) }
 }
 
 /// `m=…,t=…,p=…` in this order, as every writer puts them.
@@ -320,7 +427,8 @@ mod tests {
 
     /// Written by Debian's `mosquitto_passwd` 2.0.11 (the first three), by Python's `hashlib` in the form of 2.1,
     /// and by the reference implementation of Argon2.
-    const VECTORS: [(&str, &str); 7] = [
+    /// The last is made of the example in RFC 7677.
+    const VECTORS: [(&str, &str); 8] = [
         (
             "iotlab",
             "$7$101$D9nJggqKYFc144CS$iM+9U9hY/0RVmmq1Id/ad3AJjBwZCG8WoICSO310x3oz4B5r6Vw8c41n9f2kRVF7A32C19ZbWF4AhJ5BJqXmHA==",
@@ -349,6 +457,10 @@ mod tests {
             "iotlab",
             "$argon2id$v=16$m=64,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$/0/Y0zAIcoOw5tKnh4RtQxFPx4/orH5YHZlm9oJeNfQ",
         ),
+        (
+            "pencil",
+            "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+        ),
     ];
 
     #[test]
@@ -371,6 +483,8 @@ mod tests {
             (Format::V2_0, Some(5), "$7$5$", 16),
             (Format::Sha512, None, "$6$", 16),
             (Format::Argon2id, None, "$argon2id$v=19$m=47104,t=1,p=1$", 86),
+            (Format::ScramSha256, None, "SCRAM-SHA-256$4096:", 24),
+            (Format::ScramSha256, Some(5000), "SCRAM-SHA-256$5000:", 24),
         ];
         for (format, iterations, start, salt_chars) in expected {
             let hash = Hash::create(b"geheim", format, iterations, &mut os_random).unwrap();
@@ -389,6 +503,8 @@ mod tests {
         let salt = "AAECAwQFBgcICQoL"; // 12 bytes
         let digest = "A".repeat(86) + "==";
         let short = "A".repeat(84);
+        let key = "A".repeat(43) + "=";
+        let long = "A".repeat(88);
         let table = [
             (String::new(), HashError::NotAHash),
             ("iotlab".into(), HashError::NotAHash),
@@ -421,6 +537,16 @@ mod tests {
             (format!("$argon2id$v=19$m=64,t=1,p=1$AAAA${short}"), HashError::Salt),
             (format!("$argon2id$v=19$m=64,t=1,p=1${salt}$AAAA"), HashError::Digest),
             (format!("$argon2id$v=19$m=64,t=1,p=1${salt}"), HashError::NotAHash),
+            ("SCRAM-SHA-256$".into(), HashError::NotAHash),
+            (format!("SCRAM-SHA-256$4096:{salt}${key}"), HashError::NotAHash),
+            (format!("SCRAM-SHA-256$4095:{salt}${key}:{key}"), HashError::ScramIterations),
+            (format!("SCRAM-SHA-256$1000001:{salt}${key}:{key}"), HashError::ScramIterations),
+            (format!("SCRAM-SHA-256$+4096:{salt}${key}:{key}"), HashError::ScramIterations),
+            (format!("SCRAM-SHA-256$4096:${key}:{key}"), HashError::Salt),
+            (format!("SCRAM-SHA-256$4096:{long}${key}:{key}"), HashError::Salt),
+            (format!("SCRAM-SHA-256$4096:{salt}${salt}:{key}"), HashError::Digest),
+            (format!("SCRAM-SHA-256$4096:{salt}${key}:{key}:{key}"), HashError::Digest),
+            (format!("SCRAM-SHA-1$4096:{salt}${key}:{key}"), HashError::NotAHash),
         ];
         for (text, error) in table {
             assert_eq!(text.parse::<Hash>(), Err(error), "{text}");
@@ -436,9 +562,27 @@ mod tests {
         assert_eq!(create(FIELD_BYTES_MAX + 1, Some(1)), Err(HashError::PasswordTooLong));
         assert_eq!(create(1, Some(0)), Err(HashError::Iterations));
         assert_eq!(create(1, Some(ITERATIONS_MAX + 1)), Err(HashError::Iterations));
+        let scram = |password: &[u8], iterations| {
+            Hash::create(password, Format::ScramSha256, iterations, &mut os_random).map(|_| ())
+        };
+        assert_eq!(scram(b"x", Some(4095)), Err(HashError::ScramIterations));
+        for password in [&b""[..], b"\xff", b"a\x07", &[b'x'; 1025]] {
+            assert_eq!(scram(password, None), Err(HashError::NotForScram), "{password:x?}");
+        }
         let mut broken = |_: &mut [u8]| Err(io::ErrorKind::Unsupported.into());
         let made = Hash::create(b"x", Format::V2_0, None, &mut broken);
         assert_eq!(made, Err(HashError::Random(io::ErrorKind::Unsupported)));
+    }
+
+    #[test]
+    fn a_password_for_scram_is_compared_in_its_prepared_form() {
+        let hash =
+            Hash::create("Gr\u{f6}\u{df}e\u{a0}IX".as_bytes(), Format::ScramSha256, None, &mut os_random);
+        let hash = hash.unwrap();
+        assert!(hash.verify("Gro\u{308}\u{df}e \u{2168}".as_bytes()));
+        assert!(!hash.verify("Groesse IX".as_bytes()) && !hash.verify(b"\xff") && !hash.verify(b"none"));
+        assert!(hash.scram().is_some_and(|entry| entry.exists && entry.iterations == 4096));
+        assert!(VECTORS[0].1.parse::<Hash>().unwrap().scram().is_none());
     }
 
     #[test]
