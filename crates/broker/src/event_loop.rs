@@ -203,7 +203,8 @@ impl EventLoop {
             Letter::Mail(batch) => self.shard.handle_mail(now, &batch),
             Letter::Verdict(key, verdict) => {
                 self.shard.handle_verdict(now, key, verdict);
-                if let Some(wire) = wire(&mut self.wires, key) {
+                // a client that authenticates anew is read all the time
+                if let Some(wire) = wire(&mut self.wires, key).filter(|w| w.waiting) {
                     wire.waiting = false;
                     wire.unread = true;
                     self.enqueue(key);

@@ -4,9 +4,10 @@ use crate::inbox::{Letter, LoginJob};
 use crate::limits::{LOGIN_THREADS, LOGINS_MAX};
 use grovemq_auth::acl::{Access as AclAccess, Acl, Who as AclWho};
 use grovemq_auth::password::PasswordFile;
+use grovemq_auth::scram;
 use grovemq_config::{Config, Security as Files};
 use grovemq_core::Verdict;
-use grovemq_core::access::{Access, Authorize, Who};
+use grovemq_core::access::{Access, Authorize, Login, Who, Words};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -142,13 +143,37 @@ fn check_logins(gates: &[Gate], jobs: &Mutex<Receiver<LoginJob>>) {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
         let passwords = gates.get(usize::from(job.listener)).and_then(|g| g.passwords.as_ref());
-        let known = match (passwords, &job.login.username) {
-            (Some(file), Some(user)) => {
-                file.get().verify(user, job.login.password.as_deref().unwrap_or_default())
+        let file = passwords.map(|passwords| passwords.get());
+        let verdict = match (file, &job.login) {
+            (Some(file), Login { words: Some(words), .. }) => judge_words(&file, words),
+            (Some(file), Login { username: Some(user), password, .. })
+                if file.verify(user, password.as_deref().unwrap_or_default()) =>
+            {
+                Verdict::Allow
             }
-            _ => false,
+            _ => Verdict::Deny,
         };
-        job.reply.post(Letter::Verdict(job.key, if known { Verdict::Allow } else { Verdict::Deny }));
+        job.reply.post(Letter::Verdict(job.key, verdict));
+    }
+}
+
+/// One turn of an authentication exchange. It is as if everybody had an entry for SCRAM, as soon as somebody has.
+fn judge_words(file: &PasswordFile, words: &Words) -> Verdict {
+    if &*words.method != scram::METHOD || !file.offers_scram() {
+        return Verdict::UnknownMethod;
+    }
+    let find = |user: &str| file.scram(user).unwrap_or_else(scram::Entry::nobody);
+    match &words.said[..] {
+        [first] => {
+            let Ok(nonce) = scram::new_nonce() else { return Verdict::Unavailable };
+            scram::challenge(first, &nonce, find)
+                .map_or(Verdict::Deny, |challenge| Verdict::Challenge(challenge.into_bytes()))
+        }
+        [first, challenge, last] => match scram::verify(first, challenge, last, find) {
+            Ok(proven) => Verdict::Proven { username: proven.user, data: proven.message.into_bytes() },
+            Err(_) => Verdict::Deny,
+        },
+        _ => Verdict::Deny,
     }
 }
 

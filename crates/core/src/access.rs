@@ -45,6 +45,24 @@ pub struct Login {
     pub client_id: String,
     pub username: Option<String>,
     pub password: Option<Vec<u8>>,
+    /// Enhanced authentication (MQTT 5) in place of a password. With it, `username` is whom the client claims to be or was
+    /// found to be before, and nobody else may come of it.
+    pub words: Option<Words>,
+}
+
+/// What was said in an authentication exchange.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Words {
+    /// The Authentication Method.
+    pub method: Box<str>,
+    /// The Authentication Data of the client, of the server, of the client and so on. The last is the client's.
+    pub said: Vec<Vec<u8>>,
+}
+
+impl Debug for Words {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Words").field("method", &self.method).field("said", &self.said.len()).finish()
+    }
 }
 
 impl Debug for Login {
@@ -53,6 +71,7 @@ impl Debug for Login {
             .field("client_id", &self.client_id)
             .field("username", &self.username)
             .field("password", &self.password.as_ref().map(|_| "…"))
+            .field("words", &self.words)
             .finish()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Time;
 use crate::encode::Alias;
+use crate::exchange::{Dialogue, Exchange};
 use crate::observe::{Cause, Peer};
 use crate::outbox::Outbox;
 use crate::shard::Settings;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) enum Stage {
     AwaitConnect,
-    /// The CONNECT packet's bytes, until the verdict; nothing is read meanwhile.
+    /// The CONNECT packet's bytes, until the verdict; nothing is read meanwhile but what enhanced authentication asks for.
     Authenticating(Box<[u8]>),
     Live(Key),
     /// The driver sends what is left and closes.
@@ -61,6 +62,8 @@ pub(crate) struct Connection {
     pub(crate) held: u64,
     /// The user name that the client's certificate says.
     pub(crate) identity: Option<Box<str>>,
+    /// Where CONNECT named an authentication method.
+    pub(crate) dialogue: Option<Box<Dialogue>>,
 }
 
 /// Topic aliases of both directions.
@@ -96,7 +99,13 @@ impl Connection {
             aliases: None,
             held: 0,
             identity: None,
+            dialogue: None,
         }
+    }
+
+    /// Whether it is the client's turn in an exchange that CONNECT began.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.dialogue.as_ref().is_some_and(|d| d.exchange == Exchange::Asking)
     }
 
     #[inline]

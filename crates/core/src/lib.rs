@@ -14,6 +14,7 @@ pub mod router;
 
 mod connection;
 mod encode;
+mod exchange;
 mod limits;
 mod message;
 mod outbox;

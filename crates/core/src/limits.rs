@@ -13,6 +13,12 @@ pub struct Limits {
     pub payload_bytes_max: u32,
     /// From accept to a whole CONNECT.
     pub connect_time_max: Duration,
+    /// From a client's wish to authenticate anew to its end; the first time is part of `connect_time_max`.
+    pub auth_time_max: Duration,
+    /// AUTH packets of a client in one exchange.
+    pub auth_rounds_max: u8,
+    /// Authentication data in one exchange, of both sides together.
+    pub auth_bytes_max: usize,
     /// Outgoing QoS 1 and 2 messages unacknowledged per client (`max_inflight_messages`); 0 is 65,535.
     pub inflight_max: u16,
     /// The same in payload bytes (`max_inflight_bytes`); 0 is no limit.
@@ -52,6 +58,9 @@ impl Default for Limits {
             connect_bytes_max: 100_000,
             payload_bytes_max: 0,
             connect_time_max: Duration::from_secs(10),
+            auth_time_max: Duration::from_secs(10),
+            auth_rounds_max: 8,
+            auth_bytes_max: 64 << 10,
             inflight_max: 20,
             inflight_bytes_max: 0,
             receive_max: 20,

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 pub(crate) enum Timer {
     /// Connect deadline or keep-alive.
     Connection(Key),
+    /// The end of a re-authentication.
+    Exchange(Key),
     Will(Key),
     SessionExpiry(Key),
 }

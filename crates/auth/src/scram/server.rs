@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
 
 use super::message::{ClientFinal, ClientFirst, ServerFirst, nonce_of};
-use super::{Error, KEY_BYTES, hash, sign, xor};
+use super::{Error, ITERATIONS_MIN, KEY_BYTES, hash, sign, xor};
 
 /// What is stored of a user, or made up for one who does not exist.
 #[derive(Clone)]
@@ -16,6 +16,15 @@ pub struct Entry {
     pub server_key: [u8; KEY_BYTES],
     /// `false`: no proof is right.
     pub exists: bool,
+}
+
+impl Entry {
+    /// Nobody's.
+    #[must_use]
+    pub fn nobody() -> Self {
+        let none = [0; KEY_BYTES];
+        Self { salt: vec![0], iterations: ITERATIONS_MIN, stored_key: none, server_key: none, exists: false }
+    }
 }
 
 /// Who has proved to know the password.

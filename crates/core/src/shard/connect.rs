@@ -65,13 +65,17 @@ impl Shard {
     /// The login was checked.
     pub fn handle_verdict(&mut self, now: Time, key: Key, verdict: Verdict) {
         let Some(c) = self.clients.connections.get_mut(key) else { return };
+        if c.dialogue.is_some() {
+            self.on_judged(now, key, verdict);
+            return;
+        }
         let Stage::Authenticating(bytes) = &mut c.stage else { return };
         let bytes = core::mem::take(bytes);
         let cause = match verdict {
             Verdict::Allow => None,
-            // the original tells a wrong password and a missing right alike
-            Verdict::Deny => Some(Cause::NotAuthorized),
             Verdict::Unavailable => Some(Cause::ServerUnavailable),
+            // the original tells a wrong password and a missing right alike
+            _ => Some(Cause::NotAuthorized),
         };
         if let Some(cause) = cause {
             self.turn_away(now, key, cause);
@@ -82,7 +86,7 @@ impl Shard {
         let Ok(Some(frame)) = decode_frame(&bytes, limit) else { return };
         let Ok(connect) = Connect::parse(&frame) else { return };
         if !stale {
-            self.accept(now, key, &connect);
+            self.accept(now, key, &connect, None);
         } else if let Err(cause) = self.admit(now, key, &frame, &connect) {
             // the rights have changed meanwhile, and it may not even be asked again
             self.turn_away(now, key, cause);
@@ -109,9 +113,6 @@ impl Shard {
         };
         if !listener.limits.versions.get(version).is_some_and(|v| *v) {
             return Err(Cause::UnsupportedVersion);
-        }
-        if connect.properties.authentication_method.is_some() {
-            return Err(Cause::BadAuthenticationMethod);
         }
         let client_id = if listener.limits.username_as_client_id {
             connect.username.ok_or(Cause::BadCredentials)?
@@ -147,30 +148,62 @@ impl Shard {
         {
             return Err(Cause::ClientIdInvalid);
         }
+        if self.begin_login(key, frame, connect, client_id)? {
+            return Ok(Outcome::Taken);
+        }
+        self.accept(now, key, connect, None);
+        Ok(Outcome::Taken)
+    }
+
+    /// Whether somebody else has to say who this is.
+    fn begin_login(
+        &mut self,
+        key: Key,
+        frame: &Frame<'_>,
+        connect: &Connect<'_>,
+        client_id: &str,
+    ) -> Result<bool, Cause> {
+        let peer = self.clients.connections.get(key).map(|c| c.peer);
+        let Some(listener) = peer.and_then(|p| self.listener(p)) else {
+            return Err(Cause::ServerUnavailable);
+        };
+        if let Some(method) = connect.properties.authentication_method {
+            if !listener.authenticate {
+                return Err(Cause::BadAuthenticationMethod); // [MQTT-4.12.0-1]
+            }
+            self.begin_exchange(key, frame, connect, client_id, method)?;
+            return Ok(true);
+        }
         match connect.username {
-            Some(_) if listener.identity_as_username => {}
+            Some(_) if listener.identity_as_username => Ok(false),
             Some(username) if listener.authenticate => {
                 let login = Login {
                     client_id: client_id.into(),
                     username: Some(username.into()),
                     password: connect.password.map(<[u8]>::to_vec),
+                    words: None,
                 };
                 if let Some(c) = self.clients.connections.get_mut(key) {
                     c.stage = Stage::Authenticating(frame.bytes.into());
                     c.rights = self.clients.rights;
                 }
                 self.actions.push_back(Action::Authenticate(key, login));
-                return Ok(Outcome::Taken);
+                Ok(true)
             }
-            _ if !listener.allow_anonymous => return Err(Cause::NotAuthorized),
-            _ => {}
+            _ if !listener.allow_anonymous => Err(Cause::NotAuthorized),
+            _ => Ok(false),
         }
-        self.accept(now, key, connect);
-        Ok(Outcome::Taken)
     }
 
-    /// The client is welcome: find or make its session.
-    fn accept(&mut self, now: Time, key: Key, connect: &Connect<'_>) {
+    /// The client is welcome: find or make its session. `proof` is the method by which it proved who it is, and the last
+    /// words of that.
+    pub(super) fn accept(
+        &mut self,
+        now: Time,
+        key: Key,
+        connect: &Connect<'_>,
+        proof: Option<(&str, &[u8])>,
+    ) {
         let Some(c) = self.clients.connections.get(key) else { return };
         let peer = c.peer;
         let Some(listener) = self.listener(peer) else { return };
@@ -188,6 +221,8 @@ impl Shard {
         let keep_alive = self.settle_keep_alive(connect);
         let expiry = self.settle_expiry(connect);
         let mut connack = self.connack(connect, &limits, client_id, keep_alive, expiry);
+        connack.properties.authentication_method = proof.map(|(method, _)| method); // [MQTT-4.12.0-5]
+        connack.properties.authentication_data = proof.map(|(_, data)| data).filter(|data| !data.is_empty());
         if !self.fits(key, &Packet::ConnAck(connack.clone())) {
             return self.turn_away(now, key, Cause::PacketTooLarge);
         }
@@ -341,13 +376,13 @@ impl Shard {
     }
 
     /// Refuses a client that has not been accepted, and closes.
-    fn turn_away(&mut self, now: Time, key: Key, cause: Cause) {
+    pub(super) fn turn_away(&mut self, now: Time, key: Key, cause: Cause) {
         let cause = self.refuse(key, cause);
         self.close(now, key, cause);
     }
 
     /// CONNACK with the reason, where the protocol has one for it; the caller closes.
-    fn refuse(&mut self, key: Key, cause: Cause) -> Cause {
+    pub(super) fn refuse(&mut self, key: Key, cause: Cause) -> Cause {
         let Some(c) = self.clients.connections.get(key) else { return cause };
         let v5 = c.version == Version::V5;
         let reason = match cause {
@@ -385,7 +420,7 @@ impl Shard {
     }
 
     /// Does the client take packets of this size?
-    fn fits(&self, key: Key, packet: &Packet<'_>) -> bool {
+    pub(super) fn fits(&self, key: Key, packet: &Packet<'_>) -> bool {
         let Some(c) = self.clients.connections.get(key) else { return true };
         let mut bytes = Vec::new();
         packet.encode(c.version, &mut bytes).is_ok() && bytes.len() <= c.packet_bytes_max as usize
@@ -442,6 +477,7 @@ fn describe(packet: &Packet<'_>) -> (&'static str, u16, u8) {
         Packet::SubAck(p) => ("SUBACK", p.packet_id.get(), 0),
         Packet::UnsubAck(p) => ("UNSUBACK", p.packet_id.get(), 0),
         Packet::Disconnect(p) => ("DISCONNECT", 0, p.reason as u8),
+        Packet::Auth(p) => ("AUTH", 0, p.reason as u8),
         Packet::PubAck(p) => ("PUBACK", p.packet_id.get(), p.reason as u8),
         Packet::PubRec(p) => ("PUBREC", p.packet_id.get(), p.reason as u8),
         Packet::PubComp(p) => ("PUBCOMP", p.packet_id.get(), p.reason as u8),

@@ -43,8 +43,7 @@ impl Shard {
                 }
             }
             Packet::Disconnect(p) => self.on_disconnect(now, key, version, &p)?,
-            // [MQTT-4.12.0-1] no authentication method was agreed on
-            Packet::Auth(_) => return Err(Cause::Protocol("AUTH without an authentication method")),
+            Packet::Auth(auth) => self.on_auth(now, key, &auth)?,
             Packet::Connect(_)
             | Packet::ConnAck(_)
             | Packet::SubAck(_)

@@ -4,6 +4,7 @@
 //! [`Shard::poll_dirty`] (write what [`Shard::outbox`] holds, report it to [`Shard::sent`]),
 //! [`Shard::poll_commit`] (store it, report it to [`Shard::handle_persisted`]) and [`Shard::poll_mail`], then sleep until [`Shard::next_timeout`] unless [`Shard::has_work`].
 
+mod auth;
 mod census;
 mod clients;
 mod close;
@@ -71,7 +72,7 @@ pub struct ListenerSettings {
     pub limits: ListenerLimits,
     /// Clients without a user name are let in.
     pub allow_anonymous: bool,
-    /// User names are checked: the driver answers [`Action::Authenticate`].
+    /// User names and authentication methods are checked: the driver answers [`Action::Authenticate`].
     pub authenticate: bool,
     /// The user name is the one given to [`Shard::set_identity`], whatever CONNECT says; without one nobody gets in.
     pub identity_as_username: bool,
@@ -106,12 +107,22 @@ pub struct Request {
 }
 
 /// The answer to [`Action::Authenticate`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// The password is right.
     Allow,
     Deny,
     /// Nobody can tell now.
     Unavailable,
+    /// To a [`Login`] with [words](Login::words): nobody speaks this method here.
+    UnknownMethod,
+    /// To the same: the client is to answer this.
+    Challenge(Vec<u8>),
+    /// To the same: this is who it is, and what is to be said last; nothing if empty.
+    Proven {
+        username: String,
+        data: Vec<u8>,
+    },
 }
 
 /// What became of the bytes given to [`Shard::handle_input`].
@@ -133,6 +144,16 @@ pub enum Next {
     Pause,
     /// Give the rest again after [`Shard::handle_verdict`], or never if the stream moves or closes.
     Wait,
+}
+
+/// What may come from a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// CONNECT.
+    First,
+    /// AUTH, before CONNACK.
+    Exchange,
+    Live,
 }
 
 /// One event loop's sessions, connections and part in routing. See the module for the order of calls.
@@ -244,23 +265,25 @@ impl Shard {
         self.clients.pressure = false;
         loop {
             let Some(c) = self.clients.connections.get(key) else { return done(bytes.len(), Next::Wait) };
-            let (live, limit) = match c.stage {
-                Stage::Live(_) => (true, c.terms.limits.packet_bytes_max),
-                Stage::AwaitConnect => (false, self.settings.limits.connect_bytes_max),
+            let limits = &self.settings.limits;
+            let (phase, limit) = match c.stage {
+                Stage::Live(_) => (Phase::Live, c.terms.limits.packet_bytes_max),
+                Stage::AwaitConnect => (Phase::First, limits.connect_bytes_max),
+                Stage::Authenticating(_) if c.is_asked() => (Phase::Exchange, limits.connect_bytes_max),
                 Stage::Authenticating(_) => return done(consumed, Next::Wait),
                 Stage::Closing => return done(bytes.len(), Next::Wait),
             };
-            if live && c.outbox.len() > self.settings.limits.output_bytes_hard_max {
+            if phase == Phase::Live && c.outbox.len() > limits.output_bytes_hard_max {
                 // it asks and asks and reads no answer
                 self.close(now, key, Cause::QuotaExceeded);
                 continue;
             }
-            if work > self.settings.limits.turn_deliveries_max {
+            if work > limits.turn_deliveries_max {
                 return done(consumed, Next::Yield);
             }
             let version = c.version;
             let rest = bytes.get(consumed..).unwrap_or_default();
-            if !live
+            if phase == Phase::First
                 && let Some(first) = rest.first()
                 && (first >> 4 != PacketType::Connect as u8 || *first == TLS_HANDSHAKE)
             {
@@ -278,14 +301,14 @@ impl Shard {
                     continue;
                 }
             };
-            let result = if live {
-                self.on_frame(now, key, &frame, version)
-            } else {
-                match self.on_connect(now, key, &frame) {
+            let result = match phase {
+                Phase::Live => self.on_frame(now, key, &frame, version),
+                Phase::Exchange => self.on_answer_to_challenge(now, key, &frame).map(|()| 0),
+                Phase::First => match self.on_connect(now, key, &frame) {
                     Ok(connect::Outcome::Moved) => return done(consumed, Next::Wait),
                     Ok(connect::Outcome::Taken) => Ok(0),
                     Err(cause) => Err(cause),
-                }
+                },
             };
             consumed += frame.bytes.len();
             match result {
@@ -340,6 +363,7 @@ impl Shard {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Connection(key) => self.on_connection_timer(now, key),
+                Timer::Exchange(key) => self.on_exchange_timer(now, key),
                 Timer::Will(session) => self.on_will_timer(now, session),
                 Timer::SessionExpiry(session) => self.on_expiry_timer(now, session),
             }
@@ -410,6 +434,7 @@ impl Shard {
     pub fn release(&mut self, key: Key) {
         if let Some(c) = self.clients.connections.remove(key) {
             self.timers.stop(c.timer, Timer::Connection(key));
+            self.timers.stop(c.dialogue.and_then(|d| d.deadline), Timer::Exchange(key));
         }
     }
 

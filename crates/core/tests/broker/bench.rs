@@ -1,8 +1,8 @@
 //! A broker of one or more shards and the streams of its clients, in one thread; every packet as a line of text.
 
 use grovemq_codec::{
-    Ack, AckProperties, Connect, ConnectProperties, Disconnect, DisconnectProperties, Filters, Packet,
-    PacketType, Publish, PublishProperties, Qos, ReasonCode, Subscribe, SubscribeOptions,
+    Ack, AckProperties, AuthProperties, Connect, ConnectProperties, Disconnect, DisconnectProperties,
+    Filters, Packet, PacketType, Publish, PublishProperties, Qos, ReasonCode, Subscribe, SubscribeOptions,
     SubscribeProperties, Topics, Unsubscribe, UserProperties, Version, Will, WillProperties, decode_frame,
 };
 use grovemq_core::access::{Access, Authorize, Login, Who};
@@ -416,6 +416,7 @@ fn show(packet: &Packet<'_>, version: Version) -> String {
         Packet::UnsubAck(p) => format!("UNSUBACK #{} {:?}", p.packet_id, p.codes),
         Packet::PingResp => "PINGRESP".into(),
         Packet::Disconnect(p) => format!("DISCONNECT {:?}", p.reason),
+        Packet::Auth(p) => format!("AUTH {:?}{}", p.reason, show_proof(&p.properties)),
         other => format!("{other:?}"),
     }
 }
@@ -438,7 +439,17 @@ fn show_connack(p: &grovemq_codec::ConnAck<'_>, version: Version) -> String {
     add("retain", q.retain_available.map(|v| v.to_string()));
     add("id", q.assigned_client_id.map(ToString::to_string));
     add("keep-alive", q.server_keep_alive.map(|v| v.to_string()));
-    line
+    let proof = AuthProperties {
+        authentication_method: q.authentication_method,
+        authentication_data: q.authentication_data,
+        ..AuthProperties::default()
+    };
+    line + &show_proof(&proof)
+}
+
+fn show_proof(p: &AuthProperties<'_>) -> String {
+    let data = p.authentication_data.map_or("nothing".into(), String::from_utf8_lossy);
+    p.authentication_method.map_or(String::new(), |method| format!(" {method}:{data}"))
 }
 
 fn show_ack(name: &str, ack: &Ack<'_>) -> String {
