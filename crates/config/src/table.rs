@@ -361,7 +361,7 @@ pub static OPTIONS: &[Opt] = &[
 
     // Security
     flag("allow_anonymous", "false", words::allow_anonymous, "Lets clients in that give no user name.").security().reload(),
-    text("password_file", "", |d, v| d.security().password_file = Some(v.into()), "Users and their password hashes.")
+    text("password_file", "", |d, v| d.security().password_file = Some(v.into()), "Users and their password hashes. As soon as one of them was written by 'grovemq passwd -H scram-sha-256', MQTT 5 clients may log in with SCRAM-SHA-256.")
         .security().reload().repeat(Repeat::LastWarned),
     text("acl_file", "", |d, v| d.security().acl_file = Some(v.into()), "Rules on who may read and write which topics.")
         .security().reload().repeat(Repeat::LastWarned),
