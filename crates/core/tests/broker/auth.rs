@@ -269,3 +269,18 @@ fn a_will_goes_out_when_its_client_is_cut_off() {
     bench.verdict("a", Verdict::Deny);
     assert_eq!(bench.take("b"), ["PUBLISH w q0 gone"]);
 }
+
+#[test]
+fn what_was_judged_before_a_change_of_rights_is_judged_again() {
+    let mut bench = asked(checked());
+    bench.feed("a", &answer("three"));
+    bench.change(&checked());
+    assert!(bench.verdict("a", proven("u", "four")).is_empty(), "it may not be true any more");
+    assert_eq!(said(&bench, "a"), ["one", "two", "three"]);
+    assert_eq!(bench.verdict("a", proven("u", "four")), ["CONNACK Success method:four"]);
+
+    let mut bench = asked(checked());
+    bench.feed("a", &answer("three"));
+    bench.change(&settings());
+    assert_eq!(bench.verdict("a", proven("u", "four")), ["CONNACK ServerUnavailable", "closed"]);
+}

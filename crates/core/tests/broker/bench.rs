@@ -236,6 +236,14 @@ impl Bench {
         self.take(name)
     }
 
+    /// Other settings from now on.
+    pub(crate) fn change(&mut self, settings: &Settings) {
+        for shard in &mut self.shards {
+            shard.handle_settings(Arc::new(settings.clone()), Arc::new([]));
+        }
+        self.run();
+    }
+
     pub(crate) fn login(&self, name: &str) -> Option<&Login> {
         self.streams[name].login.as_ref()
     }
