@@ -4,7 +4,7 @@ use crate::Stream;
 use listenfd::ListenFd;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -48,8 +48,37 @@ pub fn listen(address: SocketAddr, interface: Option<&str>) -> io::Result<Listen
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    prepare(&socket);
     socket.listen(BACKLOG)?;
     Ok(Listener { socket: Bound::Tcp(mio::net::TcpListener::from_std(socket.into())), file: None })
+}
+
+/// What all connections of a listening socket begin with. It serves without, too, only less well.
+fn prepare(socket: &Socket) {
+    // output is gathered per turn; the kernel need not wait for more
+    socket.set_tcp_nodelay(true).ok();
+    #[cfg(target_os = "linux")]
+    deferred::set(socket).ok();
+}
+
+/// In every protocol we serve the client speaks first. A connection is accepted with its first bytes, and a loop wakes up
+/// once for it instead of twice; one that is silent appears after this time all the same.
+#[cfg(target_os = "linux")]
+mod deferred {
+    use nix::libc;
+    use nix::sys::socket::{SetSockOpt, sockopt::SetUsize};
+    use std::os::fd::AsFd;
+
+    const SECONDS: usize = 1;
+
+    #[derive(Clone, Copy)]
+    struct DeferAccept;
+
+    nix::setsockopt_impl!(DeferAccept, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, usize, SetUsize);
+
+    pub(super) fn set(socket: &impl AsFd) -> nix::Result<()> {
+        DeferAccept.set(socket, &SECONDS)
+    }
 }
 
 /// Opens a socket of the file system. A file left over by a process that is gone is replaced; one that somebody serves,
@@ -80,6 +109,7 @@ impl Inherited {
         let mut sockets = Vec::new();
         for i in 0..given.len() {
             if let Ok(Some(tcp)) = given.take_tcp_listener(i) {
+                prepare(&SockRef::from(&tcp));
                 if tcp.set_nonblocking(true).is_ok() {
                     sockets.push(Bound::Tcp(mio::net::TcpListener::from_std(tcp)));
                 }
@@ -109,8 +139,10 @@ impl Listener {
         match &self.socket {
             Bound::Tcp(socket) => {
                 let (stream, address) = socket.accept()?;
-                // output is gathered per turn; the kernel need not wait for more
-                stream.set_nodelay(true).ok();
+                if !cfg!(target_os = "linux") {
+                    // there it comes with the listening socket
+                    stream.set_nodelay(true).ok();
+                }
                 Ok((Stream::Tcp(stream), Some(address)))
             }
             Bound::Unix(socket) => Ok((Stream::Unix(socket.accept()?.0), None)),
