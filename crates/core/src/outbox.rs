@@ -14,11 +14,18 @@ pub struct Outbox {
     bytes: Vec<u8>,
     /// How much of `bytes` is sent.
     sent: usize,
-    /// Payloads that go between `bytes[..at]` and `bytes[at..]`.
-    large: VecDeque<Large>,
-    /// How much of the first of `large` is sent.
-    large_sent: usize,
-    large_bytes: usize,
+    /// Few have them at any time, and never for long.
+    large: Option<Box<Payloads>>,
+}
+
+/// Payloads by reference; there is at least one.
+#[derive(Debug, Default)]
+struct Payloads {
+    /// They go between `bytes[..at]` and `bytes[at..]`.
+    queue: VecDeque<Large>,
+    /// How much of the first is sent.
+    sent: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -36,25 +43,26 @@ impl Outbox {
 
     /// Appends the message's payload without copying it.
     pub fn push_payload(&mut self, message: Arc<Message>) {
-        self.large_bytes += message.payload().len();
-        self.large.push_back(Large { at: self.bytes.len(), message });
+        let large = self.large.get_or_insert_default();
+        large.bytes += message.payload().len();
+        large.queue.push_back(Large { at: self.bytes.len(), message });
     }
 
     /// Unsent bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.sent + self.large_bytes - self.large_sent
+        self.bytes.len() - self.sent + self.large.as_ref().map_or(0, |l| l.bytes - l.sent)
     }
 
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len() && self.large.is_empty()
+        self.sent == self.bytes.len() && self.large.is_none()
     }
 
     /// The unsent bytes as one slice, where nothing rides by reference.
     #[inline]
     pub fn as_single(&self) -> Option<&[u8]> {
-        if self.large.is_empty() { self.bytes.get(self.sent..) } else { None }
+        if self.large.is_none() { self.bytes.get(self.sent..) } else { None }
     }
 
     /// Fills `slices` with the next pieces to send; returns how many.
@@ -68,11 +76,14 @@ impl Outbox {
                 n += 1;
             }
         };
-        let (mut from, mut skip) = (self.sent, self.large_sent);
-        for large in &self.large {
-            push(self.bytes.get(from..large.at).unwrap_or_default());
-            push(large.message.payload().get(skip..).unwrap_or_default());
-            (from, skip) = (large.at, 0);
+        let mut from = self.sent;
+        if let Some(large) = &self.large {
+            let mut skip = large.sent;
+            for Large { at, message } in &large.queue {
+                push(self.bytes.get(from..*at).unwrap_or_default());
+                push(message.payload().get(skip..).unwrap_or_default());
+                (from, skip) = (*at, 0);
+            }
         }
         push(self.bytes.get(from..).unwrap_or_default());
         n
@@ -80,7 +91,9 @@ impl Outbox {
 
     /// Marks `n` bytes as sent.
     pub fn consume(&mut self, mut n: usize) {
-        while let Some(first) = self.large.front() {
+        while let Some(large) = &mut self.large
+            && let Some(first) = large.queue.front()
+        {
             let before = first.at - self.sent;
             if n < before {
                 break;
@@ -88,14 +101,17 @@ impl Outbox {
             n -= before;
             self.sent = first.at;
             let size = first.message.payload().len();
-            if n < size - self.large_sent {
-                self.large_sent += n;
+            if n < size - large.sent {
+                large.sent += n;
                 return;
             }
-            n -= size - self.large_sent;
-            self.large_bytes -= size;
-            self.large_sent = 0;
-            self.large.pop_front();
+            n -= size - large.sent;
+            large.bytes -= size;
+            large.sent = 0;
+            large.queue.pop_front();
+            if large.queue.is_empty() {
+                self.large = None;
+            }
         }
         self.sent = (self.sent + n).min(self.bytes.len());
         if self.is_empty() {
@@ -103,7 +119,7 @@ impl Outbox {
             self.sent = 0;
         } else if self.sent >= (1 << 16) && self.sent * 2 >= self.bytes.len() {
             self.bytes.drain(..self.sent);
-            for large in &mut self.large {
+            for large in self.large.iter_mut().flat_map(|l| &mut l.queue) {
                 large.at -= self.sent;
             }
             self.sent = 0;

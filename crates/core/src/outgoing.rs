@@ -4,6 +4,7 @@ use crate::Message;
 use crate::qos::{Answer, Sender, SenderStep};
 use grovemq_codec::Qos;
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// A message for one session, with what is particular to that session.
@@ -60,6 +61,48 @@ pub(crate) struct Outgoing {
     pending: u16,
     /// Bytes of all messages in flight.
     inflight_bytes: usize,
+}
+
+/// Most sessions never have a message of QoS 1 or 2 under way, and to those this is one word. It reads as an [`Outgoing`],
+/// an empty one until it is first written to.
+#[derive(Debug, Default)]
+pub(crate) struct OnDemand(Option<Box<Outgoing>>);
+
+static NOTHING: Outgoing = Outgoing {
+    inflight: VecDeque::new(),
+    queue: VecDeque::new(),
+    queue_bytes: 0,
+    queue_qos0: 0,
+    unchecked: 0,
+    last_id: 0,
+    sent: 0,
+    outstanding: 0,
+    pending: 0,
+    inflight_bytes: 0,
+};
+
+impl OnDemand {
+    /// For changes that mean nothing where nothing is under way.
+    #[inline]
+    pub(crate) fn get_mut(&mut self) -> Option<&mut Outgoing> {
+        self.0.as_deref_mut()
+    }
+}
+
+impl Deref for OnDemand {
+    type Target = Outgoing;
+
+    #[inline]
+    fn deref(&self) -> &Outgoing {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for OnDemand {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Outgoing {
+        self.0.get_or_insert_default()
+    }
 }
 
 impl Outgoing {

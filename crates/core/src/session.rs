@@ -2,15 +2,16 @@
 
 use crate::access::{Access, Authorize, Source, Who};
 use crate::journal::StoredId;
-use crate::outgoing::Outgoing;
+use crate::outgoing::OnDemand;
 use crate::qos::{Arrival, Receiver, ReceiverStep};
-use crate::router::{Cursor, NodeId};
+use crate::router::{Cursor, Subscribed};
 use crate::shard::mounted;
 use crate::slab::Key;
 use crate::{Message, Time};
+use foldhash::fast::FixedState;
 use grovemq_codec::SubscribeOptions;
 use hashbrown::HashSet;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Session expiry interval that never ends.
@@ -29,13 +30,12 @@ pub(crate) struct Session {
     pub(crate) mount: Option<Arc<str>>,
     /// The connection it has now.
     pub(crate) connection: Option<Key>,
-    /// Filter and shared group; a client may have very many.
-    pub(crate) subscriptions: BTreeSet<(NodeId, Option<Box<str>>)>,
-    pub(crate) outgoing: Outgoing,
+    pub(crate) subscriptions: Subscribed,
+    pub(crate) outgoing: OnDemand,
     /// It survives a restart.
     pub(crate) stored: Option<Box<Stored>>,
     /// Packet ids of QoS 2 publishes received and not released.
-    received: HashSet<u16, foldhash::fast::FixedState>,
+    received: Option<Box<HashSet<u16, FixedState>>>,
     /// Seconds it lives on without a connection.
     pub(crate) expiry: u32,
     pub(crate) expires: Option<Time>,
@@ -112,10 +112,10 @@ impl Session {
             rights: 0,
             mount: None,
             connection: None,
-            subscriptions: BTreeSet::new(),
-            outgoing: Outgoing::default(),
+            subscriptions: Subscribed::None,
+            outgoing: OnDemand::default(),
             stored: None,
-            received: HashSet::with_hasher(foldhash::fast::FixedState::default()),
+            received: None,
             expiry: 0,
             expires: None,
             will: None,
@@ -153,15 +153,15 @@ impl Session {
 
     /// QoS 2 towards the broker. [MQTT-4.3.3-2]
     pub(crate) fn on_arrival(&mut self, packet_id: u16, arrival: Arrival) -> ReceiverStep {
-        let known = self.received.contains(&packet_id);
+        let known = self.has_received(packet_id);
         let mut state = if known { Receiver::AwaitPubRel } else { Receiver::Fresh };
         let step = state.on(arrival);
         match state {
             Receiver::AwaitPubRel if !known => {
-                self.received.insert(packet_id);
+                self.received.get_or_insert_default().insert(packet_id);
             }
             Receiver::Fresh if known => {
-                self.received.remove(&packet_id);
+                self.received.get_or_insert_default().remove(&packet_id);
             }
             _ => {}
         }
@@ -187,22 +187,29 @@ impl Session {
 
     /// Packet ids that were received and not released before a restart.
     pub(crate) fn restore_received(&mut self, ids: Vec<u16>) {
-        self.received.extend(ids);
+        if !ids.is_empty() {
+            self.received.get_or_insert_default().extend(ids);
+        }
     }
 
     pub(crate) fn has_received(&self, packet_id: u16) -> bool {
-        self.received.contains(&packet_id)
+        self.received.as_ref().is_some_and(|all| all.contains(&packet_id))
     }
 
     pub(crate) fn received_len(&self) -> usize {
-        self.received.len()
+        self.received.as_ref().map_or(0, |all| all.len())
     }
+}
 
-    pub(crate) fn remember(&mut self, node: NodeId, group: Option<&str>) {
-        self.subscriptions.insert((node, group.map(Box::from)));
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Connection;
 
-    pub(crate) fn forget(&mut self, node: NodeId, group: Option<&str>) {
-        self.subscriptions.remove(&(node, group.map(Box::from)));
+    /// Each idle client costs one of each; what few clients need at a time goes into a box.
+    #[test]
+    fn a_client_takes_little_memory() {
+        assert!(size_of::<Session>() <= 200);
+        assert!(size_of::<Connection>() <= 224);
     }
 }

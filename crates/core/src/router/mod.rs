@@ -2,17 +2,19 @@
 
 mod cache;
 mod retained;
+mod subscribed;
 #[cfg(test)]
 mod tests;
 mod trie;
 
 pub use cache::{Destination, Entry, MatchCache};
 pub use retained::{Cursor, Retained};
+pub use subscribed::Subscribed;
 pub use trie::{Group, Matches, NodeId, SessionRef, Subscription, Trie};
 
 use foldhash::fast::FixedState;
 use grovemq_codec::topic;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -65,34 +67,29 @@ impl Router {
     }
 
     /// Removes all of a session's subscriptions.
-    pub fn unsubscribe_all(&self, session: SessionRef, nodes: &BTreeSet<(NodeId, Option<Box<str>>)>) {
+    pub fn unsubscribe_all(&self, session: SessionRef, nodes: &Subscribed) {
         let mut nodes = nodes.iter().peekable();
         while nodes.peek().is_some() {
             // the other shards have their turn in between
             let mut index = self.write();
             for (node, group) in nodes.by_ref().take(CHANGES_MAX) {
-                let filter = index.trie.filter(*node);
-                index.trie.unsubscribe_node(*node, group.as_deref(), session);
+                let filter = index.trie.filter(node);
+                index.trie.unsubscribe_node(node, group, session);
                 self.changed(&mut index, &filter);
             }
         }
     }
 
     /// Marks a member of shared groups as connected or not.
-    pub fn set_online(
-        &self,
-        session: SessionRef,
-        nodes: &BTreeSet<(NodeId, Option<Box<str>>)>,
-        online: bool,
-    ) {
+    pub fn set_online(&self, session: SessionRef, nodes: &Subscribed, online: bool) {
         if nodes.iter().all(|(_, group)| group.is_none()) {
             return;
         }
         let mut index = self.write();
-        for (node, group) in nodes {
+        for (node, group) in nodes.iter() {
             if let Some(group) = group {
-                let filter = index.trie.filter(*node);
-                index.trie.set_online(*node, group, session, online);
+                let filter = index.trie.filter(node);
+                index.trie.set_online(node, group, session, online);
                 self.changed(&mut index, &filter);
             }
         }

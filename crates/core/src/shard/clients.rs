@@ -335,7 +335,7 @@ impl Clients {
                 return;
             }
             let (window, v5) = (window(&self.limits, c, session), c.is_v5());
-            match session.outgoing.next_resend(c.window) {
+            match session.outgoing.get_mut().and_then(|o| o.next_resend(c.window)) {
                 Some(Resend::PubRel(id)) => {
                     self.send_ack(now, key, PacketType::PubRel, id);
                     continue;
@@ -348,7 +348,7 @@ impl Clients {
                 None => {}
             }
             let unchecked = session.outgoing.is_unchecked();
-            let Some(parcel) = session.outgoing.next_queued(window) else {
+            let Some(parcel) = session.outgoing.get_mut().and_then(|o| o.next_queued(window)) else {
                 session.dropping = false;
                 self.resume_replay(session_key);
                 return;

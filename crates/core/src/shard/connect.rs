@@ -245,7 +245,9 @@ impl Shard {
         session.expiry = expiry;
         session.will =
             connect.will.as_ref().and_then(|w| make_will(w, session.mount.as_deref())).map(Box::new);
-        session.outgoing.restart();
+        if let Some(outgoing) = session.outgoing.get_mut() {
+            outgoing.restart();
+        }
         self.timers.stop(session.expires.take(), Timer::SessionExpiry(session_key));
         self.timers.stop(session.will_due.take(), Timer::Will(session_key));
         if present {
@@ -291,7 +293,8 @@ impl Shard {
         session.rights = rights;
         if session.access.is_some() {
             let mut reader = session.reader();
-            let gone = session.outgoing.retain(|m| reader.may_read(m.topic()));
+            let Some(outgoing) = session.outgoing.get_mut() else { return };
+            let gone = outgoing.retain(|m| reader.may_read(m.topic()));
             let stored = session.stored_id();
             for seq in gone {
                 self.clients.journal.finished(stored, seq);

@@ -165,7 +165,8 @@ impl Clients {
         if session.access.is_some() {
             let mut reader = session.reader();
             let connected = session.connection.is_some();
-            let gone = session.outgoing.begin_recheck(connected, |m| reader.may_read(m.topic()));
+            let Some(outgoing) = session.outgoing.get_mut() else { return };
+            let gone = outgoing.begin_recheck(connected, |m| reader.may_read(m.topic()));
             self.forget(key, &gone);
         }
     }

@@ -65,7 +65,7 @@ impl Shard {
             };
             let (node, new) = self.router.subscribe(&s.filter, s.group.as_deref(), subscription);
             if new && let Some(session) = self.clients.sessions.get_mut(key) {
-                session.remember(node, s.group.as_deref());
+                session.subscriptions.insert(node, s.group.as_deref());
             }
         }
     }

@@ -81,7 +81,7 @@ impl Shard {
         }
         let (node, new) = self.router.subscribe(inner, group, subscription);
         if new {
-            session.remember(node, group);
+            session.subscriptions.insert(node, group);
         }
         if let Some(stored) = session.stored_id() {
             let image = SubscriptionImage { filter: inner.into(), group: group.map(Box::from), options, id };
@@ -125,7 +125,7 @@ impl Shard {
             let inner = &*inner;
             let node = self.router.unsubscribe(inner, group, session_ref);
             if let Some(node) = node {
-                session.forget(node, group);
+                session.subscriptions.remove(node, group);
                 if let Some(stored) = session.stored_id() {
                     let record = Record::Unsubscribed(stored, inner.into(), group.map(Box::from));
                     self.clients.journal.record(record);
