@@ -133,8 +133,8 @@ impl Acceptor {
             match door.listener.accept() {
                 Ok((stream, address)) => {
                     let peer = Peer { address, listener: door.index, secured: None };
-                    let places = [(door.count.clone(), door.max), (self.total.clone(), self.total_max)];
-                    let Some(permit) = Permit::take(&places) else {
+                    let places = [(&door.count, door.max), (&self.total, self.total_max)];
+                    let Some(permit) = Permit::take(places) else {
                         self.deny(peer);
                         continue;
                     };

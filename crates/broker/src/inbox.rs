@@ -47,20 +47,18 @@ pub(crate) struct Arrival {
 
 /// A place among the connections allowed.
 #[derive(Debug)]
-pub(crate) struct Permit(Vec<Arc<AtomicUsize>>);
+pub(crate) struct Permit([Arc<AtomicUsize>; 2]);
 
 impl Permit {
     /// Takes a place in each counter; `None` when one is full.
-    pub(crate) fn take(counters: &[(Arc<AtomicUsize>, Option<usize>)]) -> Option<Self> {
-        let mut taken = Self(Vec::with_capacity(counters.len()));
-        for (counter, max) in counters {
-            if counter.fetch_add(1, Ordering::Relaxed) >= max.unwrap_or(usize::MAX) {
-                counter.fetch_sub(1, Ordering::Relaxed);
-                return None;
-            }
-            taken.0.push(counter.clone());
-        }
-        Some(taken)
+    pub(crate) fn take(counters: [(&Arc<AtomicUsize>, Option<usize>); 2]) -> Option<Self> {
+        // what is taken comes back when the permit is dropped
+        let mut full = false;
+        let permit = Self(counters.map(|(counter, max)| {
+            full |= counter.fetch_add(1, Ordering::Relaxed) >= max.unwrap_or(usize::MAX);
+            counter.clone()
+        }));
+        (!full).then_some(permit)
     }
 }
 

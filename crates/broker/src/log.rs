@@ -13,15 +13,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use syslog::Syslog;
 
 /// Takes log lines from any thread without waiting. Lines above the bound are dropped and counted.
 #[derive(Clone, Debug)]
 pub struct Log {
-    sender: SyncSender<Job>,
+    sender: Sender<Job>,
     switches: Arc<Switches>,
 }
 
@@ -31,6 +31,8 @@ struct Switches {
     types: AtomicU16,
     connection_messages: AtomicBool,
     json: AtomicBool,
+    /// Lines not yet written. A channel with a bound would take all its memory at once.
+    waiting: AtomicUsize,
     /// Lines lost since the last that was written.
     dropped: AtomicU64,
 }
@@ -79,7 +81,7 @@ impl Log {
     /// A log file cannot be opened; the text names it.
     pub fn start(settings: &Settings) -> Result<Self, String> {
         let outputs = Output::open_all(settings)?;
-        let (sender, receiver) = sync_channel(LOG_LINES_MAX);
+        let (sender, receiver) = channel();
         let switches = Arc::new(Switches::default());
         let writer =
             Writer { outputs, form: Form::of(settings), publisher: None, switches: switches.clone() };
@@ -127,14 +129,18 @@ impl Log {
         if !self.is_on(kind) {
             return;
         }
+        if self.switches.waiting.fetch_add(1, Ordering::Relaxed) >= LOG_LINES_MAX {
+            self.switches.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.switches.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let mut fields = Fields::default();
         if self.switches.json.load(Ordering::Relaxed) {
             fill(&mut fields);
         }
         let record = Record { kind, at: Timestamp::now(), text, event, fields };
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Job::Line(record)) {
-            self.switches.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        // the writer lives as long as the process
+        self.sender.send(Job::Line(record)).ok();
     }
 
     pub fn error(&self, text: impl Into<String>) {
@@ -164,7 +170,7 @@ impl Log {
 
     /// Waits until every line so far is written.
     pub fn flush(&self) {
-        let (done, wait) = std::sync::mpsc::channel();
+        let (done, wait) = channel();
         if self.sender.send(Job::Flush(done)).is_ok() {
             wait.recv().ok();
         }
@@ -208,7 +214,10 @@ impl Writer {
     fn run(mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             match job {
-                Job::Line(record) => self.write(&record),
+                Job::Line(record) => {
+                    self.switches.waiting.fetch_sub(1, Ordering::Relaxed);
+                    self.write(&record);
+                }
                 Job::Publish(publisher) => self.publisher = Some(publisher),
                 Job::Change(outputs, form) => (self.outputs, self.form) = (outputs, form),
                 Job::Reopen => self.reopen(),
