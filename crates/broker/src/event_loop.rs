@@ -5,7 +5,7 @@ use crate::inbox::{Arrival, Inbox, Letter, LoginJob, Permit};
 use crate::limits::{CROWDED_PAUSE, EVENTS, GATHER_BYTES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX};
 use crate::sys::Job;
 use grovemq_codec::frame_len;
-use grovemq_core::observe::{Cause, Peer};
+use grovemq_core::observe::Cause;
 use grovemq_core::{Action, Key, Next, Shard, Time, Verdict};
 use grovemq_net::Stream;
 use mio::event::Event;
@@ -28,7 +28,6 @@ pub(crate) const WAKE: Token = Token(usize::MAX);
 struct Wire {
     key: Key,
     stream: Stream,
-    peer: Peer,
     permit: Permit,
     /// Bytes read and not yet consumed: an unfinished packet, or what waits for its turn.
     rest: Vec<u8>,
@@ -242,7 +241,6 @@ impl EventLoop {
         let wire = Wire {
             key,
             stream,
-            peer,
             permit,
             rest,
             readable: true,
@@ -414,23 +412,24 @@ impl EventLoop {
         match action {
             Action::Close(key) => self.close(now, key),
             Action::Move(key, to) => {
-                if let Some(mut wire) = self.take(key) {
+                if let Some(mut wire) = self.take(key)
+                    && let Some(peer) = self.shard.peer(key)
+                {
                     if let Some(place) = self.fresh.iter().position(|k| *k == key) {
                         self.fresh.swap_remove(place);
                     } else {
                         self.poll.registry().deregister(&mut wire.stream).ok();
                     }
                     let identity = self.shard.identity(key).map(Into::into);
-                    self.shard.release(key);
-                    let arrival =
-                        Arrival { stream: wire.stream, peer: wire.peer, permit: wire.permit, identity };
+                    let arrival = Arrival { stream: wire.stream, peer, permit: wire.permit, identity };
                     if let Some(inbox) = self.inboxes.get(usize::from(to)) {
                         inbox.post(Letter::Moved(arrival, wire.rest));
                     }
                 }
+                self.shard.release(key);
             }
             Action::Authenticate(key, login) => {
-                let listener = wire(&mut self.wires, key).map_or(0, |w| w.peer.listener);
+                let listener = self.shard.peer(key).map_or(0, |peer| peer.listener);
                 let job = LoginJob { key, listener, login, reply: self.inbox.clone() };
                 if self.logins.try_send(job).is_err() {
                     self.inbox.post(Letter::Verdict(key, Verdict::Unavailable));
@@ -515,5 +514,15 @@ fn read_some(wire: &mut Wire, space: &mut [u8]) -> Result<Option<usize>, Cause> 
                 return Err(if framing { Cause::Protocol("bad framing") } else { Cause::StreamError });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_takes_little_memory() {
+        assert!(size_of::<Option<Wire>>() <= 80);
     }
 }

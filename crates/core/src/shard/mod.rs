@@ -245,6 +245,11 @@ impl Shard {
         self.clients.connections.get(key)?.identity.as_deref()
     }
 
+    /// Where a connection came from.
+    pub fn peer(&self, key: Key) -> Option<Peer> {
+        self.clients.connections.get(key).map(|c| c.peer)
+    }
+
     /// Tells of a connection's beginning; not repeated when it moves to another shard.
     pub fn announce(&mut self, now: Time, peer: Peer) {
         self.clients.stats.connections += 1;
