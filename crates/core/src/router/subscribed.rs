@@ -10,7 +10,6 @@ pub enum Subscribed {
     None,
     /// Without a group.
     One(NodeId),
-    #[expect(clippy::box_collection, reason = "one word in each of many sessions")]
     Many(Box<BTreeSet<(NodeId, Option<Box<str>>)>>),
 }
 
