@@ -2,8 +2,9 @@
 //! is in `tests/interop`.
 
 use grovemq_auth::scram::Client;
+use grovemq_client::{Client as Mqtt, Disconnect, Error, Message, Options, Qos, Reconnect};
 use grovemq_codec::{AuthProperties, Packet, ReasonCode, Version, decode_frame};
-use grovemq_tests::{Broker, Kind};
+use grovemq_tests::{Broker, Kind, Program, SOON, peers};
 
 use crate::peer::{Peer, local};
 
@@ -267,4 +268,81 @@ fn who_named_no_method_may_not_begin_an_exchange() {
         Peer::connect(broker.port(), "\"MQTT\" 05 c2 003c {} \"a\" \"user\" \"pencil\"", "CONNACK{0000 *}");
     peer.send(&auth("19", "n,,n=user,r=abc"));
     peer.closed_with(0x82);
+}
+
+fn options(broker: &Broker, user: &str, password: &str) -> Options {
+    Options::new("127.0.0.1", broker.port()).scram(user, password).reconnect(Reconnect::Never)
+}
+
+#[tokio::test]
+async fn our_client_logs_in_and_authenticates_anew() {
+    let broker = guarded(PASSWORDS);
+    let (client, _events, _) = Mqtt::connect(options(&broker, "user", "pencil")).await.unwrap();
+    for _ in 0..2 {
+        client.authenticate_anew().await.unwrap();
+        let message = Message::new("shared", "x").qos(Qos::AtLeastOnce);
+        client.publish(message).await.unwrap().await.unwrap();
+    }
+    client.disconnect(Disconnect::default()).await.unwrap();
+    for (user, password) in [("user", "Pencil"), ("plain", "iotlab"), ("nobody", "x")] {
+        let refused = Mqtt::connect(options(&broker, user, password)).await.unwrap_err();
+        assert!(
+            matches!(refused, Error::Refused { reason: ReasonCode::NotAuthorized, .. }),
+            "{user}: {refused:?}"
+        );
+    }
+    let unusable = Mqtt::connect(options(&broker, "user", "\u{7}")).await.unwrap_err();
+    assert!(matches!(unusable, Error::Invalid(_)), "{unusable:?}");
+}
+
+/// A server that lets everybody in has not proved that it knows the password, and gets to see nothing.
+#[tokio::test]
+async fn our_client_does_not_take_a_server_without_the_password() {
+    let broker = Broker::ours();
+    let refused = Mqtt::connect(options(&broker, "user", "pencil")).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused { reason: ReasonCode::BadAuthenticationMethod, .. }));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let impostor = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"\x20\x03\0\0\0").unwrap();
+        let mut seen = Vec::new();
+        std::io::Read::read_to_end(&mut stream, &mut seen).unwrap();
+        seen
+    });
+    let options = Options::new("127.0.0.1", port).scram("user", "pencil").reconnect(Reconnect::Never);
+    let (client, mut events) = Mqtt::start(options);
+    let publication = client.publish(Message::new("secret", "x").qos(Qos::AtLeastOnce)).await.unwrap();
+    assert!(publication.await.is_err());
+    let event = events.next().await.unwrap();
+    assert_eq!(event, grovemq_client::Event::Disconnected(Error::Unproven));
+    let seen = impostor.join().unwrap();
+    assert!(
+        !seen.windows(6).any(|w| w == b"secret") && !seen.windows(6).any(|w| w == b"pencil"),
+        "{seen:x?}"
+    );
+}
+
+#[test]
+fn our_tools_log_in() {
+    let broker = guarded(PASSWORDS);
+    let port = broker.port().to_string();
+    let publish = |password: &str| {
+        let mut command = peers::ours("pub");
+        command.args([
+            "-p", &port, "-t", "shared", "-m", "x", "-r", "-q", "1", "-u", "user", "-P", password, "--scram",
+        ]);
+        Program::run(&mut command, b"", SOON)
+    };
+    assert_eq!(publish("pencil").code, 0);
+    let refused = publish("Pencil");
+    assert!(
+        refused.code != 0 && refused.stderr.contains("ot authorized"),
+        "{} {}",
+        refused.code,
+        refused.stderr
+    );
+    let mut command = peers::ours("sub");
+    command.args(["-p", &port, "-t", "shared", "-C", "1", "-u", "user", "-P", "pencil", "--scram"]);
+    assert_eq!(Program::run(&mut command, b"", SOON).text(), "x\n");
 }

@@ -20,7 +20,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("store", &["codec", "core"]),
     ("auth", &["codec"]),
     ("grovepi", &[]),
-    ("client", &["codec", "core", "net"]),
+    ("client", &["auth", "codec", "core", "net"]),
     ("broker", &["auth", "codec", "config", "core", "net"]),
     ("thing", &["client", "codec", "grovepi"]),
     ("grovemq", &["auth", "broker", "client", "codec", "config", "grovepi", "thing"]),

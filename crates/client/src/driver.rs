@@ -2,13 +2,15 @@
 //! and events out of it, and decides when to connect again.
 
 use crate::{
-    Disconnect, Error, Event, Options, Version,
+    Disconnect, Error, Event, Options, ReasonCode, Version,
     backoff::{self, Backoff},
     handle::{Command, Reply},
     mailbox::EventSink,
     replies::{Replies, answer},
+    scram::Exchange,
     transport::{self, Stream},
 };
+use grovemq_auth::scram::METHOD;
 use grovemq_core::client::{self as core, Protocol, Time};
 use std::{
     collections::VecDeque,
@@ -84,6 +86,7 @@ struct Task {
     commands: mpsc::Receiver<Command>,
     sink: EventSink,
     replies: Replies,
+    scram: Option<Exchange>,
     /// Events of this turn, handed over together.
     batch: VecDeque<Event>,
     ending: Ending,
@@ -96,7 +99,7 @@ struct Task {
     input: Input,
     output: Output,
     /// The protocol has ended the connection, for this reason.
-    over: Option<core::Error>,
+    over: Option<Error>,
 }
 
 #[derive(Default)]
@@ -127,6 +130,7 @@ impl Task {
         }
         Self {
             protocol: Protocol::new(config),
+            scram: options.scram.clone().map(Exchange::new),
             options: Arc::new(options),
             commands,
             sink,
@@ -187,17 +191,17 @@ impl Task {
         self.over = None;
         self.input.filled = 0;
         self.output = Output::default();
-        if let Err(error) = self.protocol.handle_connected(self.now()) {
+        if let Err(error) = self.begin() {
             self.protocol.handle_disconnected();
             self.ending = Ending::Now; // The same words would fail again.
-            return error.into();
+            return error;
         }
         let mut sleep = pin!(sleep_until(self.start));
         let result = poll_fn(|cx| self.poll_serve(cx, stream, closing.as_mut(), sleep.as_mut())).await;
         let error = match (self.over.take(), result) {
             (Some(over), _) => {
                 self.flush(stream).await;
-                over.into()
+                over
             }
             (None, Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Error::ConnectionLost,
             (None, Err(error)) => error.into(),
@@ -205,7 +209,19 @@ impl Task {
         };
         self.protocol.handle_disconnected();
         self.deliver();
+        if let Some(scram) = &mut self.scram {
+            scram.stop(&error);
+        }
         error
+    }
+
+    /// CONNECT.
+    fn begin(&mut self) -> Result<(), Error> {
+        if let Some(scram) = &mut self.scram {
+            let first = scram.begin(self.options.protocol.version)?;
+            self.protocol.prove(METHOD, first);
+        }
+        Ok(self.protocol.handle_connected(self.now())?)
     }
 
     /// Turn after turn while something moves. Ready: the connection is over.
@@ -220,6 +236,7 @@ impl Task {
             let mut moved = self.poll_read(cx, stream)?;
             moved |= self.poll_commands(cx);
             moved |= self.poll_time(cx, sleep.as_mut());
+            moved |= self.poll_scram(cx);
             self.poll_ending(cx, closing.as_mut());
             self.end_when_asked();
             self.deliver();
@@ -316,6 +333,38 @@ impl Task {
         }
     }
 
+    fn poll_scram(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(Poll::Ready(made)) = self.scram.as_mut().map(|scram| scram.poll_answer(cx)) else {
+            return false;
+        };
+        let now = self.now();
+        let sent = made.and_then(|answer| {
+            Ok(self.protocol.answer(now, answer.message.as_bytes(), answer.expected.into_bytes())?)
+        });
+        if let Err(error) = sent {
+            self.over.get_or_insert(error);
+        }
+        true
+    }
+
+    /// Authenticates anew; the reply comes when the server has agreed.
+    fn authenticate_anew(&mut self, reply: Reply<()>) {
+        let now = self.now();
+        let Some(scram) = &mut self.scram else {
+            return answer(reply, Err(Error::Invalid("nothing to authenticate with")));
+        };
+        if !self.protocol.is_online() || scram.is_waiting() {
+            return answer(reply, Err(Error::Invalid("not connected, or already authenticating")));
+        }
+        let begun = scram
+            .begin(self.options.protocol.version)
+            .and_then(|first| Ok(self.protocol.auth(now, ReasonCode::ReAuthenticate, Some(&first))?));
+        match begun {
+            Ok(()) => scram.wait(reply),
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> io::Result<bool> {
         let mut moved = false;
         loop {
@@ -367,7 +416,7 @@ impl Task {
         };
         let _unsendable = self.protocol.disconnect(&request);
         self.ending = Ending::Now;
-        self.over.get_or_insert(core::Error::Closed);
+        self.over.get_or_insert(Error::Closed);
     }
 
     fn command(&mut self, command: Command) {
@@ -396,6 +445,7 @@ impl Task {
                 }
             }
             Command::Ack(token) => self.protocol.ack(now, token),
+            Command::AuthenticateAnew(reply) => self.authenticate_anew(reply),
             Command::Auth(reason, data, reply) => {
                 answer(reply, self.protocol.auth(now, reason, data.as_deref()).map_err(Error::from));
             }
@@ -427,7 +477,7 @@ impl Task {
                     continue;
                 }
                 core::Event::Closed(error) => {
-                    self.over.get_or_insert(error);
+                    self.over.get_or_insert(error.into());
                     continue;
                 }
                 core::Event::Connected(info) => {
@@ -438,7 +488,16 @@ impl Task {
                 core::Event::SubscriptionLost { filter, reason } => {
                     Event::SubscriptionLost { filter, reason }
                 }
-                core::Event::Auth { reason, data } => Event::Auth { reason, data },
+                core::Event::Auth { reason, data } => match &mut self.scram {
+                    None => Event::Auth { reason, data },
+                    Some(scram) => {
+                        match reason {
+                            ReasonCode::Success => scram.confirmed(),
+                            _ => scram.challenged(data.unwrap_or_default()),
+                        }
+                        continue;
+                    }
+                },
                 core::Event::Packet(direction, note) => Event::Packet(direction, note),
             };
             self.batch.push_back(event);

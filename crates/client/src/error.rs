@@ -18,6 +18,8 @@ pub enum Error {
     ConnectTimeout,
     /// This packet did not come in time.
     Timeout(PacketType),
+    /// The server did not prove that it knows the password.
+    Unproven,
     /// The server closed the transport without a word.
     ConnectionLost,
     /// The host's name has no address.
@@ -53,6 +55,7 @@ impl From<core::Error> for Error {
             core::Error::Refused { packet, reason, text } => Self::Refused { packet, reason, text },
             core::Error::ServerClosed { reason, text } => Self::ServerClosed { reason, text },
             core::Error::Timeout(packet) => Self::Timeout(packet),
+            core::Error::Unproven => Self::Unproven,
             core::Error::ConnectionLost => Self::ConnectionLost,
             core::Error::Unsupported(reason) => Self::Unsupported(reason),
             core::Error::TooLarge { size, limit } => Self::TooLarge { size, limit },
@@ -91,6 +94,7 @@ impl fmt::Display for Error {
             }
             Self::ConnectTimeout => f.write_str("no connection in time"),
             Self::Timeout(packet) => write!(f, "no {packet:?} in time"),
+            Self::Unproven => f.write_str("the server did not prove that it knows the password"),
             Self::ConnectionLost => f.write_str("the connection was lost"),
             Self::Resolve { host, text } => write!(f, "{host}: {text}"),
             Self::Io { text, .. } | Self::Setup(text) => f.write_str(text),

@@ -136,6 +136,14 @@ impl Client {
         self.command(Command::Ack(token)).await
     }
 
+    /// Proves anew who both sides are ([`Options::scram`]) while the connection goes on. A server that is not content ends the
+    /// connection.
+    pub async fn authenticate_anew(&self) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::AuthenticateAnew(reply)).await?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
     /// Goes on with an authentication exchange (MQTT 5): [`ReasonCode::ContinueAuthentication`] to answer a
     /// challenge, [`ReasonCode::ReAuthenticate`] to begin anew.
     pub async fn auth(&self, reason: ReasonCode, data: Option<Vec<u8>>) -> Result<(), Error> {
@@ -221,6 +229,7 @@ pub(crate) enum Command {
     Subscribe(Subscribe, Reply<Vec<ReasonCode>>),
     Unsubscribe(Unsubscribe, Reply<Vec<ReasonCode>>),
     Ack(AckToken),
+    AuthenticateAnew(Reply<()>),
     Auth(ReasonCode, Option<Vec<u8>>, Reply<()>),
     Disconnect(Disconnect, Reply<()>),
 }

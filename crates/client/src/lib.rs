@@ -35,6 +35,7 @@ mod handle;
 mod mailbox;
 mod options;
 mod replies;
+mod scram;
 mod tcp;
 mod tls;
 mod transport;

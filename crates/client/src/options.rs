@@ -1,5 +1,6 @@
 //! What a client is to be.
 
+use crate::scram::Login;
 use crate::{Transport, Version, Will};
 use grovemq_core::client::{Config, Credentials};
 use std::{net::IpAddr, time::Duration};
@@ -21,6 +22,7 @@ pub enum Reconnect {
 pub struct Options {
     pub(crate) transport: Transport,
     pub(crate) protocol: Config,
+    pub(crate) scram: Option<Login>,
     pub(crate) reconnect: Reconnect,
     pub(crate) connect_timeout: Duration,
     pub(crate) disconnect_timeout: Duration,
@@ -39,6 +41,7 @@ impl Options {
         Self {
             transport,
             protocol: Config::default(),
+            scram: None,
             reconnect: Reconnect::Backoff { min: Duration::from_secs(1), max: Duration::from_secs(60) },
             connect_timeout: Duration::from_secs(10),
             disconnect_timeout: Duration::from_secs(5),
@@ -155,6 +158,14 @@ impl Options {
     pub fn authentication(mut self, method: impl Into<String>, data: Option<Vec<u8>>) -> Self {
         self.protocol.authentication_method = Some(method.into());
         self.protocol.authentication_data = data;
+        self
+    }
+
+    /// Log in with SCRAM-SHA-256 (MQTT 5): the password is never sent, and a server that does not know it, too, is not taken
+    /// for the right one. A name given with [`Self::credentials`] must be the same; most need none.
+    #[must_use]
+    pub fn scram(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
+        self.scram = Some(Login { username: username.into(), password: password.into() });
         self
     }
 

@@ -104,6 +104,8 @@ pub enum Error {
     ServerClosed { reason: ReasonCode, text: Option<String> },
     /// This packet did not come in time.
     Timeout(PacketType),
+    /// The server did not prove that it knows the password.
+    Unproven,
     /// The transport went away.
     ConnectionLost,
     /// The server said in CONNACK that it does not do this.
@@ -137,6 +139,7 @@ impl fmt::Display for Error {
                 with_text(f, text)
             }
             Self::Timeout(packet) => write!(f, "no {packet:?} in time"),
+            Self::Unproven => f.write_str("the server did not prove that it knows the password"),
             Self::ConnectionLost => f.write_str("the connection was lost"),
             Self::Unsupported(reason) => write!(f, "the server does not offer this: {reason}"),
             Self::TooLarge { size, limit } => write!(f, "packet of {size} bytes; the server takes {limit}"),

@@ -52,6 +52,18 @@ pub struct Protocol {
     liveness: Liveness,
     limits: PublishLimits,
     last_id: u16,
+    proof: Proof,
+}
+
+/// What the server has to say at the end of an authentication exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    /// The user looks after that.
+    NotWanted,
+    /// Nothing it says is right yet.
+    Wanted,
+    /// This.
+    Expected(Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +94,7 @@ impl Protocol {
                 topic_alias_maximum: 0,
             },
             last_id: 0,
+            proof: Proof::NotWanted,
             config,
         }
     }
@@ -181,6 +194,21 @@ impl Protocol {
             self.incoming.handle_user_ack(token, &mut self.outlet);
             self.liveness.sent(now);
         }
+    }
+
+    /// Before [`Self::handle_connected`]: CONNECT begins an exchange by which both sides prove themselves. A server that does
+    /// not end it, and each later one, with what [`Self::answer`] foretold is not taken for the right one.
+    pub fn prove(&mut self, method: &str, data: Vec<u8>) {
+        self.config.authentication_method = Some(method.to_owned());
+        self.config.authentication_data = Some(data);
+        self.proof = Proof::Wanted;
+    }
+
+    /// Answers the server's challenge with AUTH; `expected` is how a server that is the right one ends the exchange.
+    pub fn answer(&mut self, now: Time, data: &[u8], expected: Vec<u8>) -> Result<(), Error> {
+        self.auth(now, ReasonCode::ContinueAuthentication, Some(data))?;
+        self.proof = Proof::Expected(expected);
+        Ok(())
     }
 
     /// Sends AUTH, as an answer or (when online) to authenticate anew.
@@ -298,6 +326,10 @@ impl Protocol {
 
     fn handle_connack(&mut self, now: Time, ack: &ConnAck<'_>) -> Result<(), grovemq_codec::Error> {
         let version = self.config.version;
+        if !ack.reason.is_error() && !self.is_proven(ack.properties.authentication_data) {
+            self.end(Error::Unproven);
+            return Ok(());
+        }
         if ack.reason.is_error() {
             let refusal = handshake::refused(version, ack);
             let (reason, text) = (refusal.reason, refusal.reason_string.clone());
@@ -334,9 +366,25 @@ impl Protocol {
         if auth.properties.authentication_method != self.config.authentication_method.as_deref() {
             return Err(grovemq_codec::Error::Protocol("AUTH with a method that was not agreed on"));
         }
+        if auth.reason == ReasonCode::Success && !self.is_proven(auth.properties.authentication_data) {
+            self.end(Error::Unproven);
+            return Ok(());
+        }
         let data = auth.properties.authentication_data.map(ToOwned::to_owned);
         self.outlet.events.push_back(Event::Auth { reason: auth.reason, data });
         Ok(())
+    }
+
+    /// Whether these last words of an exchange are the server's. They count once.
+    fn is_proven(&mut self, data: Option<&[u8]>) -> bool {
+        match mem::replace(&mut self.proof, Proof::Wanted) {
+            Proof::Expected(expected) => data == Some(&expected),
+            Proof::Wanted => false,
+            Proof::NotWanted => {
+                self.proof = Proof::NotWanted;
+                true
+            }
+        }
     }
 
     /// Makes output from what waits, up to a mark: what was left in flight first, then the queue in its order.

@@ -170,6 +170,63 @@ fn pending_error(event: &Event) -> Option<&Error> {
     }
 }
 
+/// A server that has to prove itself is believed when it says what was foretold, once, and is told nothing before.
+#[test]
+fn a_server_proves_itself() {
+    let auth = |reason, data: Option<&'static [u8]>| {
+        let properties = AuthProperties {
+            authentication_method: Some("m"),
+            authentication_data: data,
+            ..AuthProperties::default()
+        };
+        Packet::Auth(Auth { reason, properties })
+    };
+    let accepted = |data: Option<&'static [u8]>| {
+        let properties = ConnAckProperties {
+            authentication_method: data.map(|_| "m"),
+            authentication_data: data,
+            ..ConnAckProperties::default()
+        };
+        connack(false, properties)
+    };
+    let asked = || {
+        let mut bench = Bench::new(v5());
+        bench.client.prove("m", b"first".to_vec());
+        bench.client.handle_connected(NOW).unwrap();
+        bench.client.publish(NOW, Message::new("secret", "x"), None).unwrap();
+        bench
+    };
+    let answered = || {
+        let mut bench = asked();
+        bench.feed(&auth(ReasonCode::ContinueAuthentication, Some(b"challenge")));
+        bench.client.answer(NOW, b"answer", b"proof".to_vec()).unwrap();
+        bench
+    };
+    for (mut bench, packet) in [
+        (asked(), accepted(None)),
+        (asked(), accepted(Some(b"proof"))),
+        (answered(), accepted(None)),
+        (answered(), accepted(Some(b"poof"))),
+        (answered(), auth(ReasonCode::Success, None)),
+    ] {
+        bench.feed(&packet);
+        assert_eq!(closed(&bench.events()), Some(&Error::Unproven), "{packet:?}");
+        let mut out = Vec::new();
+        bench.client.poll_output(NOW, &mut out);
+        assert!(!out.windows(6).any(|w| w == b"secret"), "{packet:?}");
+    }
+    let mut bench = answered();
+    bench.feed(&accepted(Some(b"proof")));
+    assert!(bench.client.is_online());
+    bench.client.auth(NOW, ReasonCode::ReAuthenticate, Some(b"first")).unwrap();
+    bench.client.answer(NOW, b"answer", b"other".to_vec()).unwrap();
+    bench.feed(&auth(ReasonCode::Success, Some(b"other")));
+    assert!(bench.client.is_online());
+    bench.events();
+    bench.feed(&auth(ReasonCode::Success, Some(b"other")));
+    assert_eq!(closed(&bench.events()), Some(&Error::Unproven), "nobody asked");
+}
+
 /// Every packet a server could send, in every state: what becomes of the connection.
 #[test]
 fn connection_table() {

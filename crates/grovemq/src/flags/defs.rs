@@ -300,6 +300,14 @@ pub(crate) const FLAGS: &[Flag] = &[
         }),
     },
     Flag {
+        short: None,
+        long: Some("scram"),
+        tools: BOTH,
+        help: "Log in with SCRAM-SHA-256: prove to know the password of -P without sending it, and have the server prove \
+               that it knows it, too. Implies -V 5.",
+        action: Action::Switch(|low| low.scram = true),
+    },
+    Flag {
         short: Some('i'),
         long: Some("id"),
         tools: BOTH,

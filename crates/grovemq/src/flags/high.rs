@@ -123,7 +123,7 @@ impl Subscribing {
 
 impl Session {
     fn new(low: &Low, tool: Tool) -> Result<Self, Complaint> {
-        let version = low.version.unwrap_or(Version::V311);
+        let version = low.version.unwrap_or(if low.scram { Version::V5 } else { Version::V311 });
         let will = will(low)?;
         let session_expiry = session_expiry(low, version)?;
         if low.persistent && low.client_id.is_none() {
@@ -225,6 +225,14 @@ fn receive_maximum(low: &Low) -> u16 {
 }
 
 fn with_login(options: Options, low: &Low, version: Version) -> Result<Options, Complaint> {
+    if low.scram {
+        let password = low.password.as_deref().and_then(|password| str::from_utf8(password).ok());
+        return match (&low.username, password) {
+            _ if version < Version::V5 => Err(Complaint::error("--scram needs MQTT 5.")),
+            (Some(username), Some(password)) => Ok(options.scram(username, password)),
+            _ => Err(Complaint::error("--scram needs a user name (-u) and a password (-P).")),
+        };
+    }
     match (&low.username, &low.password) {
         (Some(username), password) => Ok(options.credentials(username, password.clone())),
         (None, Some(password)) if version == Version::V5 => Ok(options.password(password.clone())),

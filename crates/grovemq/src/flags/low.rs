@@ -21,6 +21,7 @@ pub(crate) struct Low {
     pub inflight_max: Option<u16>,
     pub(crate) username: Option<String>,
     pub password: Option<Vec<u8>>,
+    pub scram: bool,
     pub will: LowWill,
     pub properties: LowProperties,
     pub debug: bool,
