@@ -3,6 +3,7 @@
 use crate::acceptor::Acceptor;
 use crate::inbox::{Arrival, Inbox, Letter, LoginJob, Permit};
 use crate::limits::{CROWDED_PAUSE, EVENTS, GATHER_BYTES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX};
+use crate::persistence::Persistence;
 use crate::sys::Job;
 use grovemq_codec::frame_len;
 use grovemq_core::observe::Cause;
@@ -47,15 +48,23 @@ struct Wire {
     blocked: bool,
 }
 
+/// Whom the loops write to.
+#[derive(Clone, Debug)]
+pub(crate) struct Neighbours {
+    /// All shards' inboxes.
+    pub(crate) inboxes: Vec<Arc<Inbox>>,
+    pub(crate) logins: SyncSender<LoginJob>,
+    pub(crate) requests: SyncSender<Job>,
+    /// `None`: nothing survives a restart.
+    pub(crate) persistence: Option<Persistence>,
+}
+
 pub(crate) struct EventLoop {
     id: usize,
     shard: Shard,
     poll: Poll,
     inbox: Arc<Inbox>,
-    /// All shards' inboxes, ours included.
-    inboxes: Vec<Arc<Inbox>>,
-    logins: SyncSender<LoginJob>,
-    requests: SyncSender<Job>,
+    neighbours: Neighbours,
     epoch: Instant,
     /// By slot of the shard's connection.
     wires: Vec<Option<Wire>>,
@@ -77,20 +86,16 @@ impl EventLoop {
         id: usize,
         shard: Shard,
         poll: Poll,
-        inboxes: Vec<Arc<Inbox>>,
-        logins: SyncSender<LoginJob>,
-        requests: SyncSender<Job>,
+        neighbours: Neighbours,
         epoch: Instant,
     ) -> Option<Self> {
-        let inbox = inboxes.get(id)?.clone();
+        let inbox = neighbours.inboxes.get(id)?.clone();
         Some(Self {
             id,
             shard,
             poll,
             inbox,
-            inboxes,
-            logins,
-            requests,
+            neighbours,
             epoch,
             wires: Vec::new(),
             ready: VecDeque::new(),
@@ -113,6 +118,9 @@ impl EventLoop {
             self.sleep(&mut events)?;
             let now = self.now();
             self.shard.start_turn();
+            if let Some(persistence) = &self.neighbours.persistence {
+                self.shard.set_store_behind(persistence.is_behind());
+            }
             self.inbox.collect(&mut letters);
             for letter in letters.drain(..) {
                 self.on_letter(now, letter)?;
@@ -184,8 +192,8 @@ impl EventLoop {
 
     /// Another shard has more post than it can deal with.
     fn is_crowded(&self) -> bool {
-        self.inboxes.len() > 1
-            && self.inboxes.iter().enumerate().any(|(i, inbox)| i != self.id && inbox.is_crowded())
+        self.neighbours.inboxes.len() > 1
+            && self.neighbours.inboxes.iter().enumerate().any(|(i, inbox)| i != self.id && inbox.is_crowded())
     }
 
     fn on_letter(&mut self, now: Time, letter: Letter) -> io::Result<()> {
@@ -200,6 +208,7 @@ impl EventLoop {
             }
             Letter::Moved(arrival, bytes) => self.open(now, arrival, bytes),
             Letter::Mail(batch) => self.shard.handle_mail(now, &batch),
+            Letter::Persisted(point) => self.shard.handle_persisted(now, point),
             Letter::Verdict(key, verdict) => {
                 self.shard.handle_verdict(now, key, verdict);
                 // a client that authenticates anew is read all the time
@@ -396,16 +405,29 @@ impl EventLoop {
                 self.act(now, action);
             } else if let Some(key) = self.fresh.pop() {
                 self.watch(now, key);
-            } else {
+            } else if !self.store(now) {
                 break;
             }
         }
-        for to in 0..self.inboxes.len() {
+        for to in 0..self.neighbours.inboxes.len() {
             let Ok(shard) = u16::try_from(to) else { break };
-            if let (Some(batch), Some(inbox)) = (self.shard.poll_mail(shard), self.inboxes.get(to)) {
+            if let (Some(batch), Some(inbox)) = (self.shard.poll_mail(shard), self.neighbours.inboxes.get(to))
+            {
                 inbox.post(Letter::Mail(core::mem::take(batch)));
             }
         }
+    }
+
+    /// Hands the turn's changes to the store; whether there may be something to send or to do again.
+    fn store(&mut self, now: Time) -> bool {
+        let Some(persistence) = &self.neighbours.persistence else { return false };
+        if !self.shard.has_changes() {
+            return false;
+        }
+        if let Some(commit) = self.shard.poll_commit(now) {
+            persistence.submit(self.id, commit);
+        }
+        true
     }
 
     fn act(&mut self, now: Time, action: Action) {
@@ -422,7 +444,7 @@ impl EventLoop {
                     }
                     let identity = self.shard.identity(key).map(Into::into);
                     let arrival = Arrival { stream: wire.stream, peer, permit: wire.permit, identity };
-                    if let Some(inbox) = self.inboxes.get(usize::from(to)) {
+                    if let Some(inbox) = self.neighbours.inboxes.get(usize::from(to)) {
                         inbox.post(Letter::Moved(arrival, wire.rest));
                     }
                 }
@@ -431,12 +453,12 @@ impl EventLoop {
             Action::Authenticate(key, login) => {
                 let listener = self.shard.peer(key).map_or(0, |peer| peer.listener);
                 let job = LoginJob { key, listener, login, reply: self.inbox.clone() };
-                if self.logins.try_send(job).is_err() {
+                if self.neighbours.logins.try_send(job).is_err() {
                     self.inbox.post(Letter::Verdict(key, Verdict::Unavailable));
                 }
             }
             // a client that sends more than can be answered has no right to all answers
-            Action::Control(_, request) => drop(self.requests.try_send(Job::Control(request))),
+            Action::Control(_, request) => drop(self.neighbours.requests.try_send(Job::Control(request))),
         }
     }
 

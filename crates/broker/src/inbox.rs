@@ -22,6 +22,8 @@ pub(crate) enum Letter {
     /// A connection whose client lives here, with the bytes read so far.
     Moved(Arrival, Vec<u8>),
     Mail(Batch),
+    /// The store has all of this shard up to that commit point.
+    Persisted(u64),
     Verdict(Key, Verdict),
     /// A message of the broker itself.
     Publish {

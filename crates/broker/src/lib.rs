@@ -15,6 +15,7 @@ mod limits;
 mod lobby;
 mod log;
 mod observer;
+mod persistence;
 mod security;
 mod settings;
 mod sys;
@@ -25,7 +26,7 @@ mod watch;
 pub use log::Log;
 
 use acceptor::Acceptor;
-use event_loop::{EventLoop, WAKE};
+use event_loop::{EventLoop, Neighbours, WAKE};
 use grovemq_codec::Qos;
 use grovemq_config::{Config, LogType};
 use grovemq_core::{Router, Settings, Shard};
@@ -33,6 +34,7 @@ use inbox::{Inbox, Letter};
 use lobby::{Lobby, LobbyDoor};
 use mio::{Poll, Waker};
 use observer::LogObserver;
+use persistence::{Keeper, Persistence};
 use security::{Gate, Security};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -40,9 +42,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use sys::Sys;
 use tls::Entries;
 
@@ -52,6 +54,8 @@ pub struct Broker {
     addresses: Vec<SocketAddr>,
     inboxes: Vec<Arc<Inbox>>,
     threads: Vec<JoinHandle<()>>,
+    /// The way to the store and its thread, where there is one.
+    persistence: Option<(Persistence, JoinHandle<()>)>,
     /// To the thread of `$SYS` and `$CONTROL`.
     sys: SyncSender<sys::Job>,
     stop: Arc<AtomicBool>,
@@ -73,6 +77,8 @@ pub enum StartError {
     Tls(Vec<String>),
     /// A socket cannot be opened.
     Listen(String, io::Error),
+    /// The store cannot be used.
+    Store(grovemq_store::Error),
     Thread(io::Error),
 }
 
@@ -91,37 +97,31 @@ impl Broker {
         let doors = doors::open(config, &log)?;
         let addresses = doors.iter().filter_map(|d| d.listener.local_addr()).collect();
         let seed = RandomState::new().hash_one("seed");
-        let settings = Arc::new(settings::settings(config, &security, seed));
+        let (epoch, wall_clock) = (Instant::now(), SystemTime::now());
+        let mut store = persistence::open(config, wall_clock).map_err(StartError::Store)?;
+        let settings = settings::settings(config, &security, seed);
+        let store_epoch = store.is_some().then(|| persistence::millis(wall_clock));
+        let settings = Arc::new(Settings { store_epoch, ..settings });
         let router = Arc::new(Router::new(foldhash::fast::FixedState::with_seed(seed)));
         let ports: Arc<[u16]> = doors::ports(config, &doors);
         let mut threads = Vec::new();
         let (sys, jobs) = sys::channel();
-        let inboxes = start_shards(
-            shard_count(config),
-            &settings,
-            &router,
-            &security,
-            &LogObserver { log: log.clone(), ports },
-            &sys,
-            &mut threads,
-        )
-        .map_err(StartError::Thread)?;
+        let observer = LogObserver { log: log.clone(), ports };
+        let mut shards = make_shards(shard_count(config), &settings, &router, &observer);
+        if let Some(store) = &mut store {
+            persistence::recover(&mut **store, &mut shards, &router, &log).map_err(StartError::Store)?;
+        }
+        let persistence = store.is_some().then(Persistence::default);
+        let inboxes = start_shards(shards, epoch, &security, &sys, persistence.as_ref(), &log, &mut threads)
+            .map_err(StartError::Thread)?;
+        let persistence = persistence.zip(store).map(|(persistence, store)| {
+            let keeper =
+                Keeper::new(store, &persistence, inboxes.clone(), router.clone(), config, log.clone());
+            spawn("store", &log, move || keeper.run()).map(|thread| (persistence, thread))
+        });
+        let persistence = persistence.transpose().map_err(StartError::Thread)?;
         log.publish_with(log_publisher(&inboxes));
-        let own = Sys {
-            jobs,
-            inboxes: inboxes.clone(),
-            router: router.clone(),
-            listeners: control::listed(config),
-            interval: config.sys_interval,
-            log: log.clone(),
-        };
-        threads.push(
-            spawn("sys", &log, move || {
-                own.run();
-                Ok(())
-            })
-            .map_err(StartError::Thread)?,
-        );
+        threads.push(start_sys(config, jobs, &inboxes, &router, &log).map_err(StartError::Thread)?);
         let stop = Arc::new(AtomicBool::new(false));
         let lobbies = if doors.iter().any(|d| d.rules.is_some()) {
             let count = inboxes.len().min(limits::LOBBIES_MAX);
@@ -143,7 +143,20 @@ impl Broker {
         if let Some(first) = inboxes.first() {
             first.post(Letter::Doors(Box::new(acceptor)));
         }
-        Ok(Self { addresses, inboxes, threads, sys, stop, security, entries, watch, lobbies, router, log })
+        Ok(Self {
+            addresses,
+            inboxes,
+            threads,
+            persistence,
+            sys,
+            stop,
+            security,
+            entries,
+            watch,
+            lobbies,
+            router,
+            log,
+        })
     }
 
     /// The sockets that listen, in the order of the configuration.
@@ -181,6 +194,13 @@ impl Broker {
         Ok(())
     }
 
+    /// Makes everything stored so far safe from a power cut, which `persistence_mode durable` does by itself.
+    pub fn save(&self) {
+        if let Some((persistence, _)) = &self.persistence {
+            persistence.save();
+        }
+    }
+
     /// Publishes a message of the broker's own, as on `$SYS`.
     pub fn publish(&self, topic: &str, payload: &[u8], retain: bool) {
         if let Some(inbox) = self.inboxes.first() {
@@ -202,6 +222,11 @@ impl Broker {
         for thread in self.threads {
             thread.join().ok();
         }
+        // after the last change of the last shard
+        if let Some((persistence, keeper)) = self.persistence {
+            persistence.stop();
+            keeper.join().ok();
+        }
     }
 }
 
@@ -209,7 +234,7 @@ impl Broker {
 /// that have ended or soon will, or every error.
 pub fn check_certificates(config: &Config) -> Result<Vec<String>, Vec<String>> {
     let (_, mut warnings) = Entries::load(config)?;
-    warnings.extend(tls::ending(config, std::time::SystemTime::now()));
+    warnings.extend(tls::ending(config, SystemTime::now()));
     Ok(warnings)
 }
 
@@ -218,7 +243,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Files(_) => 3,
-            Self::Tls(_) | Self::Listen(..) | Self::Thread(_) => 1,
+            Self::Tls(_) | Self::Listen(..) | Self::Store(_) | Self::Thread(_) => 1,
         }
     }
 }
@@ -228,6 +253,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Files(errors) | Self::Tls(errors) => f.write_str(&errors.join("\n")),
             Self::Listen(place, e) => write!(f, "Error: {} ({place})", io_text(e)),
+            Self::Store(e) => write!(f, "Error: Unable to open the store: {e}."),
             Self::Thread(e) => write!(f, "Error: Unable to start: {e}."),
         }
     }
@@ -249,34 +275,66 @@ fn shard_count(config: &Config) -> usize {
     config.shards.filter(|n| *n > 0).map_or(cores, usize::from).clamp(1, limits::SHARDS_MAX)
 }
 
-fn start_shards(
+fn make_shards(
     count: usize,
     settings: &Arc<Settings>,
     router: &Arc<Router>,
-    security: &Security,
     observer: &LogObserver,
+) -> Vec<Shard> {
+    let total = u16::try_from(count).unwrap_or(1);
+    let shard = |id| Shard::new(id, total, router.clone(), settings.clone(), Box::new(observer.clone()));
+    (0..total).map(shard).collect()
+}
+
+fn start_shards(
+    shards: Vec<Shard>,
+    epoch: Instant,
+    security: &Security,
     sys: &SyncSender<sys::Job>,
+    persistence: Option<&Persistence>,
+    log: &Log,
     threads: &mut Vec<JoinHandle<()>>,
 ) -> io::Result<Vec<Arc<Inbox>>> {
     let gates: Arc<[Gate]> = security.gates.clone().into();
     let logins = security::start_login_threads(&gates)?;
-    let polls = (0..count).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
+    let polls = shards.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
     let inboxes = polls
         .iter()
         .map(|poll| Ok(Arc::new(Inbox::new(Waker::new(poll.registry(), WAKE)?))))
         .collect::<io::Result<Vec<_>>>()?;
-    let epoch = Instant::now();
-    let total = u16::try_from(count).unwrap_or(1);
-    for (id, poll) in polls.into_iter().enumerate() {
-        let number = u16::try_from(id).unwrap_or(0);
-        let shard = Shard::new(number, total, router.clone(), settings.clone(), Box::new(observer.clone()));
-        if let Some(event_loop) =
-            EventLoop::new(id, shard, poll, inboxes.clone(), logins.clone(), sys.clone(), epoch)
-        {
-            threads.push(spawn(&format!("shard-{id}"), &observer.log, move || event_loop.run())?);
+    let neighbours = Neighbours {
+        inboxes: inboxes.clone(),
+        logins,
+        requests: sys.clone(),
+        persistence: persistence.cloned(),
+    };
+    for (id, (shard, poll)) in shards.into_iter().zip(polls).enumerate() {
+        if let Some(event_loop) = EventLoop::new(id, shard, poll, neighbours.clone(), epoch) {
+            threads.push(spawn(&format!("shard-{id}"), log, move || event_loop.run())?);
         }
     }
     Ok(inboxes)
+}
+
+fn start_sys(
+    config: &Config,
+    jobs: Receiver<sys::Job>,
+    inboxes: &[Arc<Inbox>],
+    router: &Arc<Router>,
+    log: &Log,
+) -> io::Result<JoinHandle<()>> {
+    let sys = Sys {
+        jobs,
+        inboxes: inboxes.to_vec(),
+        router: router.clone(),
+        listeners: control::listed(config),
+        interval: config.sys_interval,
+        log: log.clone(),
+    };
+    spawn("sys", log, move || {
+        sys.run();
+        Ok(())
+    })
 }
 
 fn start_lobbies(

@@ -26,7 +26,7 @@ pub(crate) fn settings(config: &Config, security: &Security, seed: u64) -> Setti
         check_retain_source: config.delivery.check_retain_source,
         control: config.enable_control_api,
         client_id_prefix: config.clientid_prefixes.clone(),
-        storing: None,
+        store_epoch: None,
         seed,
     }
 }

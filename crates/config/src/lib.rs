@@ -30,7 +30,8 @@ mod words;
 
 pub use build::{Owner, Setting};
 pub use config::{
-    Config, Delivery, Limits, Log, LogDest, LogFormat, LogType, LogTypes, Persistence, Process,
+    Config, Delivery, Limits, Log, LogDest, LogFormat, LogType, LogTypes, Persistence, PersistenceMode,
+    Process,
 };
 pub use diagnostic::{Diagnostic, Place, Severity, Span};
 pub use listener::{Listener, Protocol, ProxyProtocol, Security, SocketDomain, Tls, Versions};

@@ -197,8 +197,8 @@ fn refused_words_are_named_and_their_harmless_forms_accepted() {
 fn warnings_and_notes() {
     for (text, expected) in [
         (
-            "persistence true\npersistence_location /var/lib/mosquitto/",
-            "Warning: 'persistence' has no effect: everything is kept in memory only for now. (t:1)",
+            "persistence true\nautosave_interval 60",
+            "Warning: 'autosave_interval' has no effect: every change is saved at once. (t:2)",
         ),
         (
             "log_dest dlt",

@@ -8,7 +8,8 @@ use grovemq_config::table::{Kind, OPTIONS, Opt, Scope, Support, find};
 use grovemq_config::{Config, Diagnostic};
 
 /// Directives that are ours alone.
-const OWN: &[&str] = &["log_format", "shards"];
+const OWN: &[&str] =
+    &["log_format", "persistence_commit_delay", "persistence_mode", "persistence_size_limit", "shards"];
 
 fn read(text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     Config::from_text(text, Path::new("t"))

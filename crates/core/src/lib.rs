@@ -30,8 +30,7 @@ pub use message::{Message, MessageRef};
 pub use outbox::Outbox;
 pub use router::Router;
 pub use shard::{
-    Action, Batch, Commit, ListenerSettings, Next, Progress, Request, Revoked, Settings, Shard, Storing,
-    Verdict,
+    Action, Batch, Commit, ListenerSettings, Next, Progress, Request, Revoked, Settings, Shard, Verdict,
 };
 pub use slab::{Key, Slab};
 pub use time::Time;

@@ -23,15 +23,6 @@ pub struct Commit {
     pub records: Vec<Record>,
 }
 
-/// How the shards of a broker with a store begin.
-#[derive(Clone, Copy, Debug)]
-pub struct Storing {
-    /// The wall clock at time 0, in milliseconds since 1970.
-    pub epoch: u64,
-    /// The highest id of any session ever stored.
-    pub last_id: StoredId,
-}
-
 #[derive(Debug)]
 pub(super) enum Held {
     Ack(Key, PacketType, u16, ReasonCode),
@@ -52,8 +43,8 @@ struct Point {
 /// The changes of this turn and the points that wait.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    /// `None`: nothing survives a restart, and nothing is recorded.
-    storing: Option<Storing>,
+    /// The wall clock at time 0. `None`: nothing survives a restart, and nothing is recorded.
+    epoch: Option<u64>,
     /// Session ids given out, in steps of the number of shards.
     next_id: StoredId,
     step: u64,
@@ -73,11 +64,10 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(super) fn new(shard: u16, shards: u16, storing: Option<Storing>) -> Self {
-        let last_id = storing.map_or(0, |s| s.last_id);
+    pub(super) fn new(shard: u16, shards: u16, epoch: Option<u64>) -> Self {
         Self {
-            storing,
-            next_id: last_id + 1 + u64::from(shard),
+            epoch,
+            next_id: 1 + u64::from(shard),
             step: u64::from(shards.max(1)),
             records: Vec::new(),
             current: Point { number: 1, ..Point::default() },
@@ -92,7 +82,7 @@ impl Journal {
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.storing.is_some()
+        self.epoch.is_some()
     }
 
     /// Compared with a later value: whether something has to be stored in between.
@@ -133,11 +123,16 @@ impl Journal {
     }
 
     fn wall(&self, at: Time) -> u64 {
-        self.storing.map_or(0, |s| s.epoch.saturating_add(at.0))
+        self.epoch.unwrap_or(0).saturating_add(at.0)
     }
 
     pub(super) fn time(&self, wall: u64) -> Time {
-        Time(wall.saturating_sub(self.storing.map_or(0, |s| s.epoch)))
+        Time(wall.saturating_sub(self.epoch.unwrap_or(0)))
+    }
+
+    /// Session ids begin above this one.
+    pub(super) fn begin_above(&mut self, last_id: StoredId) {
+        self.next_id += last_id;
     }
 
     /// The session as it is, for the store.
@@ -166,9 +161,13 @@ impl Journal {
         Stored { id, seq: 0 }
     }
 
+    fn is_clean(&self) -> bool {
+        self.records.is_empty() && self.current.held.is_empty() && self.current.remote == 0
+    }
+
     /// Ends the turn's point, where there is anything in it.
     fn close_point(&mut self) -> Option<Commit> {
-        if self.records.is_empty() && self.current.held.is_empty() && self.current.remote == 0 {
+        if self.is_clean() {
             return None;
         }
         let point = self.current.number;
@@ -196,8 +195,13 @@ impl Journal {
 }
 
 impl Shard {
-    /// What the driver has to store now, if anything. To be asked at the end of a turn, before [`Shard::poll_mail`], until
-    /// it gives nothing and [`Shard::poll_dirty`] neither.
+    /// The turn changed something that [`Shard::poll_commit`] ends.
+    pub fn has_changes(&self) -> bool {
+        !self.clients.journal.is_clean()
+    }
+
+    /// What the driver has to store now, if anything. To be asked at the end of a turn, before [`Shard::poll_mail`], while
+    /// [`Shard::has_changes`]; [`Shard::poll_dirty`] may have something again then.
     pub fn poll_commit(&mut self, now: Time) -> Option<Commit> {
         let commit = self.clients.journal.close_point();
         self.release_points(now);
@@ -220,10 +224,12 @@ impl Shard {
         !self.clients.journal.waiting.is_empty()
     }
 
-    pub(super) fn want_confirm(&mut self, from: u16, point: u64) {
+    pub(super) fn want_confirm(&mut self, now: Time, from: u16, point: u64) {
         let journal = &mut self.clients.journal;
         let own = journal.current.number;
         journal.confirms.push_back((own, from, point));
+        // at once where there was nothing to store
+        self.release_points(now);
     }
 
     pub(super) fn confirmed(&mut self, now: Time, shard: u16, point: u64) {

@@ -18,7 +18,7 @@ mod reload;
 mod restore;
 mod subscribe;
 
-pub use commit::{Commit, Storing};
+pub use commit::Commit;
 pub use mail::Batch;
 pub(crate) use mount::mounted;
 pub use reload::Revoked;
@@ -60,8 +60,8 @@ pub struct Settings {
     pub control: bool,
     /// Client ids must begin with this (`clientid_prefixes`).
     pub client_id_prefix: Option<String>,
-    /// There is a store: sessions and messages survive a restart.
-    pub storing: Option<Storing>,
+    /// There is a store, and sessions and messages survive a restart: the wall clock at time 0, in milliseconds since 1970.
+    pub store_epoch: Option<u64>,
     /// Seeds the hashes and the made-up client ids; random in a real broker.
     pub seed: u64,
 }
@@ -194,7 +194,7 @@ impl Shard {
         observer: Box<dyn Observe>,
     ) -> Self {
         let hasher = FixedState::with_seed(settings.seed);
-        let journal = commit::Journal::new(id, count, settings.storing);
+        let journal = commit::Journal::new(id, count, settings.store_epoch);
         let mut clients = Clients::new(observer, settings.limits.clone(), hasher.clone(), journal);
         clients.queue_qos0 = settings.queue_qos0;
         clients.upgrade_qos = settings.upgrade_outgoing_qos;
@@ -350,7 +350,7 @@ impl Shard {
             }
         }
         if let Some(point) = batch.confirm {
-            self.want_confirm(batch.from, point);
+            self.want_confirm(now, batch.from, point);
         }
         if let Some(point) = batch.confirmed {
             self.confirmed(now, batch.from, point);

@@ -2,7 +2,7 @@
 
 use super::Shard;
 use crate::Time;
-use crate::journal::{QueuedImage, SavedSession};
+use crate::journal::{QueuedImage, SavedSession, StoredId};
 use crate::outgoing::Parcel;
 use crate::router::{SessionRef, Subscription};
 use crate::session::{NEVER, Session, Stored, Will};
@@ -10,6 +10,11 @@ use crate::slab::Key;
 use crate::timers::Timer;
 
 impl Shard {
+    /// The highest id of any session ever stored; after the last [`Shard::restore`].
+    pub fn set_last_stored(&mut self, id: StoredId) {
+        self.clients.journal.begin_above(id);
+    }
+
     /// Takes a session back after a restart, before the first turn; [`Shard::home`] of its client id says which shard.
     pub fn restore(&mut self, now: Time, saved: SavedSession) {
         let SavedSession { image, subscriptions, queue, received } = saved;

@@ -18,7 +18,6 @@ use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 
 use crate::disk::Disk;
-use grovemq_core::Storing;
 use grovemq_core::journal::Saved;
 
 /// Everything is allowed to everyone.
@@ -118,8 +117,8 @@ impl Bench {
 
     /// A broker on what that disk holds.
     pub(crate) fn with_disk(settings: Settings, count: u16, mut disk: Disk) -> Self {
-        let storing = Some(Storing { epoch: disk.wall, last_id: disk.last_id() });
-        let mut bench = Self::with_shards(Settings { storing, ..settings }, count);
+        let store_epoch = Some(disk.wall);
+        let mut bench = Self::with_shards(Settings { store_epoch, ..settings }, count);
         for saved in disk.recover() {
             match saved {
                 Saved::Retained(message) => {
@@ -130,6 +129,9 @@ impl Bench {
                     bench.shards[home].restore(bench.now, *session);
                 }
             }
+        }
+        for shard in &mut bench.shards {
+            shard.set_last_stored(disk.last_id());
         }
         bench.disk = Some(disk);
         bench
