@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) dirty: bool,
     /// Another shard cannot keep up with what this client publishes.
     pub(crate) pressed: bool,
+    /// Its last message had to be stored while the store was behind.
+    pub(crate) storing: bool,
     /// Client accepts reason strings and user properties on any packet.
     pub(crate) problem_information: bool,
     pub(crate) last_input: Time,
@@ -86,6 +88,7 @@ impl Connection {
             outbox: Outbox::default(),
             dirty: false,
             pressed: false,
+            storing: false,
             problem_information: true,
             last_input: now,
             last_output: now,

@@ -3,7 +3,7 @@
 use crate::exit::Exit;
 use crate::keys::{Control, KNOB_MAX, Keys};
 use crate::{Call, complain};
-use grovemq_broker::{Broker, Log as BrokerLog};
+use grovemq_broker::{Broker, Log as BrokerLog, StartError};
 use grovemq_config::{Config, LogType, LogTypes, Overlay, port_argument};
 use grovemq_thing::Template;
 use grovemq_thing::config::{BoardSetting, Input, Output};
@@ -12,17 +12,18 @@ use grovemq_thing::{
 };
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 const HELP: &str = "\
-[-p port] [--public] [--no-thing] [-v]
+[-p port] [--public] [--no-thing] [--no-store] [-v]
 
   -p, --port PORT   Listen on this port instead of 1883.
       --public      Listen on every address, for everybody who can reach this machine. Without it
                     only programs on this machine can connect.
       --no-thing    The broker alone.
+      --no-store    Keep nothing on disk.
   -v, --verbose     Print what the broker and the thing do.
       --help        Print this help.
 ";
@@ -40,6 +41,8 @@ struct Options {
     public: bool,
     thing: bool,
     verbose: bool,
+    /// Messages are kept on disk.
+    store: bool,
 }
 
 pub(crate) fn run(call: &Call) -> Exit {
@@ -56,7 +59,7 @@ pub(crate) fn run(call: &Call) -> Exit {
 impl Options {
     /// `None`: help is wanted.
     fn parse(args: &[OsString]) -> Result<Option<Self>, String> {
-        let mut options = Self { port: 1883, public: false, thing: true, verbose: false };
+        let mut options = Self { port: 1883, public: false, thing: true, verbose: false, store: true };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.to_str().unwrap_or_default() {
@@ -67,6 +70,7 @@ impl Options {
                 }
                 "--public" => options.public = true,
                 "--no-thing" => options.thing = false,
+                "--no-store" => options.store = false,
                 "-v" | "--verbose" => options.verbose = true,
                 _ => return Err(format!("Error: Unknown option '{}'.", arg.display())),
             }
@@ -75,7 +79,8 @@ impl Options {
     }
 
     fn run(&self) -> Exit {
-        let broker = match self.start_broker() {
+        let store = self.store.then(|| find_store(self.port)).flatten();
+        let broker = match self.start_broker(store.as_deref()) {
             Ok(broker) => broker,
             Err(text) => {
                 complain(&text);
@@ -87,13 +92,13 @@ impl Options {
         let panel = Panel::new(board.clone(), config.as_ref());
         let keys = Keys::start();
         let button = config.as_ref().and_then(button_topic);
-        crate::print(&self.greeting(&panel, button.as_deref(), keys.is_terminal()));
+        crate::print(&self.greeting(&panel, store.as_deref(), button.as_deref(), keys.is_terminal()));
         let exit = crate::block_on(live(config, board, panel, keys, self.verbose));
         broker.stop();
         exit
     }
 
-    fn start_broker(&self) -> Result<Broker, String> {
+    fn start_broker(&self, store: Option<&Path>) -> Result<Broker, String> {
         let mut config = if self.public {
             let text = format!("listener {}\nallow_anonymous true\n", self.port);
             Config::from_text(&text, Path::new("up")).map(|(config, _)| config).unwrap_or_default()
@@ -105,10 +110,12 @@ impl Options {
         if !self.verbose {
             config.log.types = LogTypes::NONE.with(LogType::Error).with(LogType::Warning);
         }
+        config.persistence.on = store.is_some();
+        config.persistence.location = store.map(Into::into);
         let log = BrokerLog::start(&config.log)?;
-        Broker::start(&config, log).map_err(|e| {
-            let hint = "is another broker running? Try --port.";
-            format!("{e}; {hint}")
+        Broker::start(&config, log).map_err(|e| match e {
+            StartError::Listen(..) => format!("{e}; is another broker running? Try --port."),
+            _ => e.to_string(),
         })
     }
 
@@ -121,7 +128,7 @@ impl Options {
         config
     }
 
-    fn greeting(&self, panel: &Panel, button: Option<&str>, terminal: bool) -> String {
+    fn greeting(&self, panel: &Panel, store: Option<&Path>, button: Option<&str>, terminal: bool) -> String {
         let port = self.port;
         let option = if port == 1883 { String::new() } else { format!(" -p {port}") };
         let reach = if self.public {
@@ -130,6 +137,12 @@ impl Options {
             format!("127.0.0.1 and [::1], port {port}, this machine only (--public opens it)")
         };
         let mut text = format!("GroveMQ {}\n\n  broker  {reach}\n", env!("CARGO_PKG_VERSION"));
+        let _infallible = match store {
+            Some(store) => {
+                writeln!(text, "          keeps messages for absent clients in {}", store.display())
+            }
+            None => writeln!(text, "          keeps messages for absent clients in memory only"),
+        };
         if self.thing {
             let _infallible =
                 writeln!(text, "  thing   {}\n          on a simulated GrovePi board", panel.names());
@@ -151,6 +164,14 @@ impl Options {
         }
         text
     }
+}
+
+/// Where messages are kept: a directory of the user's own for each port.
+fn find_store(port: u16) -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = state.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".local/state")))?;
+    let store = state.join(format!("grovemq/up-{port}"));
+    std::fs::create_dir_all(&store).ok().map(|()| store)
 }
 
 /// Where the thing's button publishes to.
@@ -340,8 +361,8 @@ mod tests {
 
     #[test]
     fn options() {
-        let expected = Options { port: 1884, public: true, thing: false, verbose: true };
-        assert_eq!(parse("--port 1884 --public --no-thing -v"), Ok(Some(expected)));
+        let expected = Options { port: 1884, public: true, thing: false, verbose: true, store: false };
+        assert_eq!(parse("--port 1884 --public --no-thing --no-store -v"), Ok(Some(expected)));
         assert_eq!(parse("--help"), Ok(None));
         assert_eq!(parse("--prt").unwrap_err(), "Error: Unknown option '--prt'.");
         assert_eq!(parse("-p 0").unwrap_err(), "Error: Invalid port specified (0).");

@@ -263,7 +263,8 @@ impl Shard {
         let done = |consumed, next| Progress { consumed, next };
         if let Some(c) = self.clients.connections.get_mut(key) {
             c.last_input = now;
-            if core::mem::take(&mut c.pressed) {
+            c.storing &= self.clients.journal.behind;
+            if core::mem::take(&mut c.pressed) || c.storing {
                 return done(0, Next::Pause);
             }
         }

@@ -177,8 +177,13 @@ impl Shard {
             Qos::AtLeastOnce => self.answer(now, key, PacketType::PubAck, id, reason, mark),
             Qos::ExactlyOnce => self.answer(now, key, PacketType::PubRec, id, reason, mark),
         }
-        let journal = &self.clients.journal;
-        self.clients.pressure |= journal.behind && journal.mark() != mark;
+        if self.clients.journal.behind
+            && self.clients.journal.mark() != mark
+            && let Some(c) = self.clients.connections.get_mut(key)
+        {
+            c.storing = true;
+            self.clients.pressure = true;
+        }
         reached
     }
 

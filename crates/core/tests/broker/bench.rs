@@ -145,6 +145,12 @@ impl Bench {
         Self::with_disk(settings, count, disk)
     }
 
+    pub(crate) fn store_behind(&mut self, behind: bool) {
+        for shard in &mut self.shards {
+            shard.set_store_behind(behind);
+        }
+    }
+
     /// The disk finishes what it was given so far.
     pub(crate) fn sync(&mut self) {
         for (shard, point) in self.disk.as_mut().unwrap().sync() {
@@ -326,7 +332,7 @@ impl Bench {
         for stream in self.streams.values_mut().filter(|s| s.open && s.shard == id && !s.input.is_empty()) {
             let progress = self.shards[id].handle_input(self.now, stream.key, &stream.input);
             stream.input.drain(..progress.consumed);
-            moved |= progress.consumed > 0 || matches!(progress.next, Next::Yield | Next::Pause);
+            moved |= progress.consumed > 0 || progress.next == Next::Yield;
         }
         if self.shards[id].has_work() {
             self.shards[id].handle_timeout(self.now);

@@ -245,3 +245,20 @@ fn retained_messages_survive_and_deleted_ones_stay_deleted() {
     lines.retain(|l| l.starts_with("PUBLISH"));
     assert_eq!(lines, ["PUBLISH a q0 retain 2"]);
 }
+
+/// Who publishes what must be stored rests while the store is behind; the others go on.
+#[test]
+fn a_store_that_is_behind_holds_its_publishers_back() {
+    let mut bench = stored();
+    absent(&mut bench, 1);
+    bench.connect("q", v5("q"));
+    bench.store_behind(true);
+    let mut many = Vec::new();
+    for n in 1..=10 {
+        publish(1, n, "t", "x").encode(grovemq_codec::Version::V5, &mut many).unwrap();
+    }
+    assert_eq!(bench.feed_bytes("p", &many), ["PUBACK #1"], "one shows that it needs the store");
+    assert_eq!(bench.feed("q", &publish(1, 1, "nobody", "x")), ["PUBACK #1 NoMatchingSubscribers"]);
+    bench.store_behind(false);
+    assert_eq!(bench.feed_bytes("p", &[]).len(), 9);
+}
