@@ -86,11 +86,8 @@ impl Broker {
     /// Opens the listeners and starts the event loops. Says so in the log, in the original's lines.
     pub fn start(config: &Config, log: Log) -> Result<Self, StartError> {
         let (security, warnings) = Security::load(config).map_err(StartError::Files)?;
-        for warning in warnings {
-            log.warning(warning);
-        }
-        let (entries, warnings) = Entries::load(config).map_err(StartError::Tls)?;
-        for warning in warnings {
+        let (entries, more) = Entries::load(config).map_err(StartError::Tls)?;
+        for warning in warnings.into_iter().chain(more) {
             log.warning(warning);
         }
         let entries = Arc::new(entries);

@@ -25,6 +25,7 @@ pub(crate) enum Stage {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts about one client, which combine freely")]
 pub(crate) struct Connection {
     pub(crate) peer: Peer,
     /// Those in force when it was let in, for what it was promised then.
