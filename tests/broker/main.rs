@@ -7,6 +7,7 @@
 mod dialogue;
 mod fairness;
 mod faults;
+mod persistence;
 mod scram;
 mod security;
 mod shards;

@@ -82,6 +82,15 @@ impl Broker {
         Broker::run(kind, port, dir, true)
     }
 
+    /// Kills it with SIGKILL and starts it again, likewise.
+    #[track_caller]
+    pub fn kill_and_restart(self, kind: Kind) -> Self {
+        let Broker { program, port, dir } = self;
+        program.kill();
+        drop(program);
+        Broker::run(kind, port, dir, true)
+    }
+
     /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.port

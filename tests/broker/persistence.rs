@@ -1,0 +1,107 @@
+//! What a restart leaves, over real sockets and a real disk.
+
+use std::time::Duration;
+
+use grovemq_tests::{Broker, Kind, Program, SOON, peers};
+
+use crate::peer::Peer;
+
+const STORED: &str = "allow_anonymous true\npersistence true\npersistence_location {dir}\n";
+
+fn durable(broker: &Broker, id: &str, present: &str) -> Peer {
+    let body = format!("\"MQTT\" 04 00 003c \"{id}\"");
+    Peer::connect(broker.port(), &body, &format!("CONNACK{{{present} 00}}"))
+}
+
+/// E01: what was acknowledged is delivered after SIGKILL, once where that was promised; retained messages, too.
+#[test]
+fn e01_an_acknowledged_message_survives_a_kill() {
+    let broker = Broker::start(Kind::Ours, STORED);
+    let mut sub = durable(&broker, "sub", "00");
+    sub.subscribe_v3("t/#", 2);
+    sub.end();
+    let mut publisher = Peer::v3(broker.port(), "pub");
+    for n in 0..200u16 {
+        let id = n + 1;
+        publisher.send(&format!("PUBLISH1{{\"t/{}\" {id:04x} 'x'}}", n % 3));
+        publisher.expect(&format!("PUBACK{{{id:04x}}}"));
+    }
+    publisher.send("PUBLISH2{\"t/2\" 1000 'twice?'}");
+    publisher.expect("PUBREC{1000}");
+    publisher.send("PUBREL{1000}");
+    publisher.expect("PUBCOMP{1000}");
+    publisher.send("PUBLISH1+retain{\"kept\" 1001 'kept'} PUBLISH1+retain{\"gone\" 1002 'x'} PUBLISH1+retain{\"gone\" 1003}");
+    publisher.expect("PUBACK{1001} PUBACK{1002} PUBACK{1003}");
+
+    let broker = broker.kill_and_restart(Kind::Ours);
+    broker.wait_for_log(
+        "Restored 1 sessions with 1 subscriptions and 201 queued messages, and 1 retained messages.",
+    );
+    let mut sub = durable(&broker, "sub", "01");
+    for n in 0..200u16 {
+        sub.expect(
+            &format!("PUBLISH1+dup{{\"t/{}\" {:04x} 'x'}}", n % 3, n + 1)
+                .replace("+dup", if n < 20 { "+dup" } else { "" }),
+        );
+        sub.send(&format!("PUBACK{{{:04x}}}", n + 1));
+    }
+    sub.expect("PUBLISH2{\"t/2\" 00c9 'twice?'}");
+    sub.send("PUBREC{00c9}");
+    sub.expect("PUBREL{00c9}");
+    sub.send("PUBCOMP{00c9}");
+    sub.ping();
+    let broker = broker.restart(Kind::Ours);
+    let mut sub = durable(&broker, "sub", "01");
+    sub.ping();
+    let mut reader = Peer::v3(broker.port(), "reader");
+    reader.subscribe_v3("#", 0);
+    reader.expect("PUBLISH+retain{\"kept\" 'kept'}");
+    reader.ping();
+}
+
+/// E-rows: one store, one broker.
+#[test]
+fn a_second_broker_on_the_same_store_is_refused() {
+    let broker = Broker::start(Kind::Ours, STORED);
+    let file = broker.dir().join("second.conf");
+    let text = format!(
+        "listener 0 {0}/second.sock\nallow_anonymous true\npersistence true\npersistence_location {0}\n",
+        broker.dir().display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let end = Program::run(peers::ours("broker").arg("-c").arg(&file), b"", SOON);
+    assert_eq!(end.code, 1, "{end:?}");
+    assert!(end.stderr.contains("grovemq.store: in use by another broker"), "{end:?}");
+    Peer::v3(broker.port(), "after").ping();
+}
+
+#[test]
+fn without_persistence_and_in_memory_mode_nothing_is_stored() {
+    for more in ["", "persistence true\npersistence_mode memory\npersistence_location {dir}\n"] {
+        let broker = Broker::start(Kind::Ours, &format!("allow_anonymous true\n{more}"));
+        let mut sub = durable(&broker, "sub", "00");
+        sub.subscribe_v3("t", 1);
+        sub.end();
+        assert!(!broker.dir().join("grovemq.store").exists());
+        let broker = broker.restart(Kind::Ours);
+        durable(&broker, "sub", "00").ping();
+    }
+}
+
+/// `persistence_commit_delay` holds acknowledgements back and loses none.
+#[test]
+fn commits_can_wait_for_others() {
+    let broker = Broker::start(
+        Kind::Ours,
+        &format!("{STORED}persistence_commit_delay 50\npersistence_mode written\n"),
+    );
+    let mut sub = durable(&broker, "sub", "00");
+    sub.subscribe_v3("t", 1);
+    let mut publisher = Peer::v3(broker.port(), "pub").with_patience(Duration::from_secs(20));
+    for id in 1..10 {
+        publisher.send(&format!("PUBLISH1{{\"t\" {id:04x} 'x'}}"));
+    }
+    for id in 1..10 {
+        publisher.expect(&format!("PUBACK{{{id:04x}}}"));
+    }
+}
