@@ -16,6 +16,7 @@ use core::fmt;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 
+use crate::command::Command;
 use crate::pin::{AnalogPin, Pin, PwmPin};
 
 /// The board's address on the bus.
@@ -27,15 +28,9 @@ pub const ANALOG_MAX: u16 = 1023;
 const REGISTER: u8 = 1;
 const NOT_READY: u8 = 23;
 const NOBODY: u8 = 255;
-const REPLY_BYTES_MAX: usize = 4;
+const REPLY_BYTES_MAX: usize = 9;
 
-/// A command is sent at most this often before its error is reported.
-const ATTEMPTS_MAX: u32 = 4;
-/// The board is asked at most this often whether one sending of a command is done.
-const POLLS_MAX: u32 = 20;
-/// Pause before the first look at the answer: the firmware's main loop needs about as long.
-const SETTLE_US: u32 = 2_000;
-/// Pause between two looks, and after a bus error.
+/// Pause between two looks at an answer, and after a bus error.
 const RETRY_US: u32 = 3_000;
 
 /// A GrovePi board behind an I²C bus.
@@ -66,17 +61,6 @@ pub struct FirmwareVersion {
     pub patch: u8,
 }
 
-/// The commands of the firmware that this driver uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    DigitalRead,
-    DigitalWrite,
-    AnalogRead,
-    AnalogWrite,
-    PinMode,
-    FirmwareVersion,
-}
-
 /// Why a command failed, after all retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -85,53 +69,24 @@ pub enum Error<E> {
     Bus { command: Command, source: E },
     /// The board answers, but only that it is not done.
     Timeout { command: Command },
-    /// The board answered what cannot be true: a foreign reply, a value out of range. Unused bytes are 255.
-    Implausible { command: Command, reply: [u8; REPLY_BYTES_MAX] },
+    /// The board answered what cannot be true: a foreign reply, a value out of range.
+    Implausible { command: Command, reply: Reply },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReplyStyle {
+pub(crate) enum ReplyStyle {
     /// Firmware before 1.3: a digital reply is the value alone, others follow a byte without meaning.
     Plain,
     /// Firmware from 1.3 on: every reply follows the code of its command.
     Echo,
 }
 
-/// One row of the protocol's table.
-struct Row {
-    code: u8,
-    name: &'static str,
-    reply_bytes: ReplyBytes,
-}
-
-struct ReplyBytes {
-    plain: usize,
-    echo: usize,
-}
-
-type Reply = [u8; REPLY_BYTES_MAX];
-
-impl Command {
-    #[rustfmt::skip]
-    const fn row(self) -> Row {
-        const fn row(code: u8, name: &'static str, plain: usize, echo: usize) -> Row {
-            Row { code, name, reply_bytes: ReplyBytes { plain, echo } }
-        }
-        // A command without a reply is answered with one byte that tells no more than "done".
-        match self {
-            Self::DigitalRead     => row(1, "digital read",     1, 2),
-            Self::DigitalWrite    => row(2, "digital write",    1, 1),
-            Self::AnalogRead      => row(3, "analog read",      3, 3),
-            Self::AnalogWrite     => row(4, "analog write",     1, 1),
-            Self::PinMode         => row(5, "pin mode",         1, 1),
-            Self::FirmwareVersion => row(8, "firmware version", 4, 4),
-        }
-    }
-
-    /// The byte that stands for the command on the bus.
-    pub const fn code(self) -> u8 {
-        self.row().code
-    }
+/// The bytes of a reply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Reply {
+    /// Those not asked for are 255.
+    bytes: [u8; REPLY_BYTES_MAX],
+    len: u8,
 }
 
 impl<I2C: I2c, DELAY: DelayNs> Board<I2C, DELAY> {
@@ -145,10 +100,16 @@ impl<I2C: I2c, DELAY: DelayNs> Board<I2C, DELAY> {
         (self.i2c, self.delay)
     }
 
+    /// The bus and the delay, for what else is on the same bus, such as the LCD.
+    pub fn bus(&mut self) -> (&mut I2C, &mut DELAY) {
+        (&mut self.i2c, &mut self.delay)
+    }
+
     /// Asks the board for its firmware version, and learns the style of its replies from the answer.
     pub fn firmware_version(&mut self) -> Result<FirmwareVersion, Error<I2C::Error>> {
-        let (version, style) = self.command(Command::FirmwareVersion, [0; 3], 4, |reply| {
-            let [status, major, minor, patch] = *reply;
+        let reply_bytes = Command::FirmwareVersion.row().reply_bytes.echo;
+        let (version, style) = self.command(Command::FirmwareVersion, [0; 3], reply_bytes, |reply| {
+            let [status, major, minor, patch, ..] = *reply.all();
             let version = FirmwareVersion { major, minor, patch };
             let style =
                 if status == Command::FirmwareVersion.code() { ReplyStyle::Echo } else { ReplyStyle::Plain };
@@ -160,14 +121,16 @@ impl<I2C: I2c, DELAY: DelayNs> Board<I2C, DELAY> {
 
     /// Makes a port an input or an output. Ports are inputs after power-on.
     pub fn pin_mode(&mut self, pin: Pin, mode: PinMode) -> Result<(), Error<I2C::Error>> {
-        self.order(Command::PinMode, pin.number(), u8::from(mode == PinMode::Output))
+        self.order(Command::PinMode, [pin.number(), u8::from(mode == PinMode::Output), 0])
     }
 
     /// Reads the level of a port.
     pub fn digital_read(&mut self, pin: Pin) -> Result<bool, Error<I2C::Error>> {
-        self.query(Command::DigitalRead, pin.number(), |style, reply| {
-            let level = match (style, *reply) {
-                (ReplyStyle::Plain, [level, ..]) | (ReplyStyle::Echo, [_, level, ..]) => level,
+        self.query(Command::DigitalRead, [pin.number(), 0, 0], |style, reply| {
+            let [first, second, ..] = *reply.all();
+            let level = match style {
+                ReplyStyle::Plain => first,
+                ReplyStyle::Echo => second,
             };
             (level <= 1).then_some(level == 1)
         })
@@ -175,33 +138,49 @@ impl<I2C: I2c, DELAY: DelayNs> Board<I2C, DELAY> {
 
     /// Sets the level of a port that was made an output.
     pub fn digital_write(&mut self, pin: Pin, high: bool) -> Result<(), Error<I2C::Error>> {
-        self.order(Command::DigitalWrite, pin.number(), u8::from(high))
+        self.order(Command::DigitalWrite, [pin.number(), u8::from(high), 0])
     }
 
     /// Reads the voltage of an analog port, 0 to [`ANALOG_MAX`] for 0 V to the board's supply.
     pub fn analog_read(&mut self, pin: AnalogPin) -> Result<u16, Error<I2C::Error>> {
-        self.query(Command::AnalogRead, pin.channel(), |_, &[_, high, low, _]| {
-            let value = u16::from_be_bytes([high, low]);
-            (value <= ANALOG_MAX).then_some(value)
-        })
+        self.analog(pin, Some)
     }
 
     /// Drives a port with a duty cycle of `duty`/255. The firmware makes the port an output by itself.
     pub fn pwm(&mut self, pin: PwmPin, duty: u8) -> Result<(), Error<I2C::Error>> {
-        self.order(Command::AnalogWrite, pin.pin().number(), duty)
+        self.order(Command::AnalogWrite, [pin.pin().number(), duty, 0])
+    }
+
+    /// Reads an analog port; `parse` gives `None` for a reading that its sensor cannot cause.
+    pub(crate) fn analog<T>(
+        &mut self,
+        pin: AnalogPin,
+        parse: impl Fn(u16) -> Option<T>,
+    ) -> Result<T, Error<I2C::Error>> {
+        self.query(Command::AnalogRead, [pin.channel(), 0, 0], |_, reply| {
+            let [_, high, low, ..] = *reply.all();
+            let value = u16::from_be_bytes([high, low]);
+            if value <= ANALOG_MAX { parse(value) } else { None }
+        })
     }
 
     /// A command whose answer carries no value.
-    fn order(&mut self, command: Command, port: u8, data: u8) -> Result<(), Error<I2C::Error>> {
+    pub(crate) fn order(&mut self, command: Command, data: [u8; 3]) -> Result<(), Error<I2C::Error>> {
         let reply_bytes = command.row().reply_bytes.plain;
-        self.command(command, [port, data, 0], reply_bytes, |reply| (reply[0] != NOBODY).then_some(()))
+        self.command(command, data, reply_bytes, Reply::done)
+    }
+
+    /// As [`Self::order`], for a command that must not be carried out twice.
+    pub(crate) fn order_once(&mut self, command: Command, data: [u8; 3]) -> Result<(), Error<I2C::Error>> {
+        let reply = self.attempt(command, data, command.row().reply_bytes.plain)?;
+        reply.done().ok_or(Error::Implausible { command, reply })
     }
 
     /// A command that asks for a value; `parse` gives `None` for a value that cannot be.
-    fn query<T>(
+    pub(crate) fn query<T>(
         &mut self,
         command: Command,
-        port: u8,
+        data: [u8; 3],
         parse: impl Fn(ReplyStyle, &Reply) -> Option<T>,
     ) -> Result<T, Error<I2C::Error>> {
         let style = self.reply_style()?;
@@ -210,10 +189,10 @@ impl<I2C: I2c, DELAY: DelayNs> Board<I2C, DELAY> {
             ReplyStyle::Plain => row.reply_bytes.plain,
             ReplyStyle::Echo => row.reply_bytes.echo,
         };
-        let outcome = self.command(command, [port, 0, 0], reply_bytes, |reply| {
+        let outcome = self.command(command, data, reply_bytes, |reply| {
             let of_this_command = match style {
-                ReplyStyle::Plain => reply[0] != NOBODY,
-                ReplyStyle::Echo => reply[0] == row.code,
+                ReplyStyle::Plain => reply.first() != NOBODY,
+                ReplyStyle::Echo => reply.first() == row.code,
             };
             if of_this_command { parse(style, reply) } else { None }
         });
@@ -234,14 +213,13 @@ impl<I2C: I2c, DELAY: DelayNs> Board<I2C, DELAY> {
     fn command<T>(
         &mut self,
         command: Command,
-        [port, data1, data2]: [u8; 3],
-        reply_bytes: usize,
+        data: [u8; 3],
+        reply_bytes: u8,
         parse: impl Fn(&Reply) -> Option<T>,
     ) -> Result<T, Error<I2C::Error>> {
-        let block = [REGISTER, command.code(), port, data1, data2];
         let mut attempt = 1;
         loop {
-            let error = match self.attempt(command, &block, reply_bytes) {
+            let error = match self.attempt(command, data, reply_bytes) {
                 Ok(reply) => match parse(&reply) {
                     Some(value) => return Ok(value),
                     None => Error::Implausible { command, reply },
@@ -250,7 +228,7 @@ impl<I2C: I2c, DELAY: DelayNs> Board<I2C, DELAY> {
                 Err(error @ Error::Timeout { .. }) => return Err(error),
                 Err(error) => error,
             };
-            if attempt == ATTEMPTS_MAX {
+            if attempt == command.row().patience.attempts {
                 return Err(error);
             }
             attempt += 1;
@@ -261,34 +239,35 @@ impl<I2C: I2c, DELAY: DelayNs> Board<I2C, DELAY> {
     fn attempt(
         &mut self,
         command: Command,
-        block: &[u8],
-        reply_bytes: usize,
+        [port, data1, data2]: [u8; 3],
+        reply_bytes: u8,
     ) -> Result<Reply, Error<I2C::Error>> {
         if self.busy {
             // The end of an earlier command is outstanding; its reply is of no interest any more.
             self.reply(command, 1)?;
         }
-        self.i2c.write(ADDRESS, block).map_err(|source| Error::Bus { command, source })?;
+        let block = [REGISTER, command.code(), port, data1, data2];
+        self.i2c.write(ADDRESS, &block).map_err(|source| Error::Bus { command, source })?;
         self.busy = true;
-        self.delay.delay_us(SETTLE_US);
+        self.delay.delay_us(command.row().patience.settle_us);
         self.reply(command, reply_bytes)
     }
 
-    /// Reads until the board is done; bytes beyond `reply_bytes` are 255.
-    fn reply(&mut self, command: Command, reply_bytes: usize) -> Result<Reply, Error<I2C::Error>> {
+    /// Reads until the board is done.
+    fn reply(&mut self, command: Command, reply_bytes: u8) -> Result<Reply, Error<I2C::Error>> {
         let mut poll = 1;
         loop {
-            let mut reply = [NOBODY; REPLY_BYTES_MAX];
-            let wanted = reply.get_mut(..reply_bytes).unwrap_or_default();
+            let mut reply = Reply { bytes: [NOBODY; REPLY_BYTES_MAX], len: reply_bytes };
+            let wanted = reply.bytes.get_mut(..usize::from(reply_bytes)).unwrap_or_default();
             let error = match self.i2c.read(ADDRESS, wanted) {
-                Ok(()) if reply[0] == NOT_READY => Error::Timeout { command },
+                Ok(()) if reply.first() == NOT_READY => Error::Timeout { command },
                 Ok(()) => {
                     self.busy = false;
                     return Ok(reply);
                 }
                 Err(source) => Error::Bus { command, source },
             };
-            if poll == POLLS_MAX {
+            if poll == command.row().patience.polls {
                 return Err(error);
             }
             poll += 1;
@@ -297,9 +276,29 @@ impl<I2C: I2c, DELAY: DelayNs> Board<I2C, DELAY> {
     }
 }
 
-impl fmt::Display for Command {
+impl Reply {
+    /// Those that were read.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    pub(crate) fn all(&self) -> &[u8; REPLY_BYTES_MAX] {
+        &self.bytes
+    }
+
+    fn first(&self) -> u8 {
+        let [first, ..] = self.bytes;
+        first
+    }
+
+    fn done(&self) -> Option<()> {
+        (self.first() != NOBODY).then_some(())
+    }
+}
+
+impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.row().name)
+        self.bytes().fmt(f)
     }
 }
 

@@ -26,9 +26,19 @@
 extern crate std;
 
 mod board;
+mod command;
+mod displays;
+pub mod lcd;
 mod pin;
+mod sensors;
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;
+mod units;
 
-pub use board::{ADDRESS, ANALOG_MAX, Board, Command, Error, FirmwareVersion, PinMode};
-pub use pin::{AnalogPin, Capability, ParsePinError, Pin, PwmPin, WrongPort};
+pub use board::{ADDRESS, ANALOG_MAX, Board, Error, FirmwareVersion, PinMode, Reply};
+pub use command::Command;
+pub use displays::{BRIGHTNESS_MAX, CHAIN_LEDS_MAX, LED_BAR_LEDS, Orientation, Pattern, segments};
+pub use lcd::{Lcd, LcdError};
+pub use pin::{AnalogPin, Capability, ParsePinError, Pin, PwmPin, WidePin, WrongPort};
+pub use sensors::{Climate, DISTANCE_MAX, DhtModel, Thermistor};
+pub use units::{Celsius, Centimetres, Color, Degrees, Humidity, Level};

@@ -26,11 +26,16 @@ pub struct AnalogPin(Pin);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PwmPin(Pin);
 
+/// A port of which the next line is used as well, by a display: D2 to D7. Nothing else can be on the port after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WidePin(Pin);
+
 /// What a port was asked to do beyond digital input and output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     AnalogInput,
     Pwm,
+    Display,
 }
 
 /// The port exists but is unable to do what was asked of it.
@@ -111,6 +116,35 @@ impl PwmPin {
     }
 }
 
+impl WidePin {
+    pub const D2: Self = Self(Pin::D2);
+    pub const D3: Self = Self(Pin::D3);
+    pub const D4: Self = Self(Pin::D4);
+    pub const D5: Self = Self(Pin::D5);
+    pub const D6: Self = Self(Pin::D6);
+    pub const D7: Self = Self(Pin::D7);
+
+    pub const fn pin(self) -> Pin {
+        self.0
+    }
+
+    /// The port whose line is used as well.
+    pub const fn next(self) -> Pin {
+        match self.0 {
+            Pin::D2 => Pin::D3,
+            Pin::D3 => Pin::D4,
+            Pin::D4 => Pin::D5,
+            Pin::D5 => Pin::D6,
+            Pin::D6 => Pin::D7,
+            _ => Pin::D8,
+        }
+    }
+
+    pub(crate) const fn number(self) -> u8 {
+        self.0.number()
+    }
+}
+
 impl TryFrom<Pin> for AnalogPin {
     type Error = WrongPort;
 
@@ -129,6 +163,18 @@ impl TryFrom<Pin> for PwmPin {
         match pin {
             Pin::D3 | Pin::D5 | Pin::D6 => Ok(Self(pin)),
             _ => Err(WrongPort { pin, wanted: Capability::Pwm }),
+        }
+    }
+}
+
+impl TryFrom<Pin> for WidePin {
+    type Error = WrongPort;
+
+    fn try_from(pin: Pin) -> Result<Self, WrongPort> {
+        match pin {
+            Pin::D2 | Pin::D3 | Pin::D4 | Pin::D5 | Pin::D6 | Pin::D7 => Ok(Self(pin)),
+            // the firmware has no place for a display there
+            Pin::D8 | Pin::A0 | Pin::A1 | Pin::A2 => Err(WrongPort { pin, wanted: Capability::Display }),
         }
     }
 }
@@ -152,6 +198,7 @@ impl fmt::Display for WrongPort {
         match self.wanted {
             Capability::AnalogInput => write!(f, "{} has no analog input; A0, A1 and A2 have", self.pin),
             Capability::Pwm => write!(f, "{} cannot be dimmed; D3, D5 and D6 can", self.pin),
+            Capability::Display => write!(f, "{} takes no display; D2 to D7 do", self.pin),
         }
     }
 }
@@ -189,6 +236,9 @@ mod tests {
         assert_eq!(analog.iter().map(|p| p.channel()).collect::<Vec<_>>(), [0, 1, 2]);
         let pwm: Vec<_> = Pin::ALL.into_iter().filter_map(|p| PwmPin::try_from(p).ok()).collect();
         assert_eq!(pwm, [PwmPin::D3, PwmPin::D5, PwmPin::D6]);
+        let wide: Vec<_> = Pin::ALL.into_iter().filter_map(|p| WidePin::try_from(p).ok()).collect();
+        assert_eq!(wide.len(), 6);
+        assert!(wide.iter().all(|p| p.next().number() == p.number() + 1));
         assert_eq!(
             PwmPin::try_from(Pin::D4).unwrap_err().to_string(),
             "D4 cannot be dimmed; D3, D5 and D6 can"
