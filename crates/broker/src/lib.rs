@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod acceptor;
-mod ciphers;
 mod control;
 mod doors;
 mod event_loop;

@@ -1,6 +1,5 @@
 //! What listeners ask of a connection before MQTT: certificates, keys and rules, as the configuration says.
 
-use crate::ciphers::provider;
 use crate::security::Complaints;
 use grovemq_config::{Config, Listener, Protocol, ProxyProtocol};
 use grovemq_net::rustls::crypto::{CryptoProvider, ring};
@@ -10,7 +9,7 @@ use grovemq_net::rustls::server::WebPkiClientVerifier;
 use grovemq_net::rustls::server::danger::ClientCertVerifier;
 use grovemq_net::rustls::version::{TLS12, TLS13};
 use grovemq_net::rustls::{Error, RootCertStore, ServerConfig};
-use grovemq_net::{Entry, proxy};
+use grovemq_net::{Entry, ciphers, proxy};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -215,7 +214,8 @@ fn server_config(listener: &Listener, warnings: &mut Complaints) -> Result<Optio
             return Err(wrong(listener, &text));
         }
     };
-    let provider = Arc::new(provider(tls, warnings).map_err(|e| wrong(listener, &e))?);
+    let provider = ciphers::provider(tls.ciphers.as_deref(), tls.ciphers_tls13.as_deref(), warnings);
+    let provider = Arc::new(provider.map_err(|e| wrong(listener, &e))?);
     let chain = certificates(certfile).map_err(|e| {
         format!("Error: Unable to load server certificate \"{}\". Check certfile: {e}.", show(certfile))
     })?;

@@ -26,8 +26,10 @@ pub enum Error {
     Resolve { host: String, text: String },
     /// The operating system reports trouble with the socket.
     Io { kind: io::ErrorKind, text: String },
-    /// There is no TLS between the server and us: one does not trust the other, or they have nothing in common.
+    /// We do not trust the server's certificate, or it does not speak TLS as it should.
     Tls(String),
+    /// The server ended TLS with an alert: it does not take our certificate, or has nothing in common with us.
+    TlsRefused(String),
     /// The server does not speak WebSocket, or not as it should.
     WebSocket(String),
     /// The proxy refused.
@@ -71,7 +73,10 @@ impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         let inner = error.get_ref();
         if let Some(error) = inner.and_then(|e| e.downcast_ref::<rustls::Error>()) {
-            return Self::Tls(error.to_string());
+            return match error {
+                rustls::Error::AlertReceived(alert) => Self::TlsRefused(format!("{alert:?}")),
+                error => Self::Tls(error.to_string()),
+            };
         }
         if let Some(error) = inner.and_then(|e| e.downcast_ref::<Self>()) {
             return error.clone();
@@ -99,6 +104,7 @@ impl fmt::Display for Error {
             Self::Resolve { host, text } => write!(f, "{host}: {text}"),
             Self::Io { text, .. } | Self::Setup(text) => f.write_str(text),
             Self::Tls(text) => write!(f, "TLS: {text}"),
+            Self::TlsRefused(alert) => write!(f, "the server refused TLS: {alert}"),
             Self::WebSocket(text) => write!(f, "WebSocket: {text}"),
             Self::Proxy(text) => write!(f, "proxy {text}"),
             Self::Unsupported(reason) => write!(f, "the server does not offer this: {reason}"),

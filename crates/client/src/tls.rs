@@ -1,13 +1,14 @@
 //! The client's side of TLS.
 
 use crate::{Error, transport::Stream};
+use grovemq_net::ciphers;
 use rustls::{
     ClientConfig, DigitallySignedStruct, KeyLog, RootCertStore, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{
         CertificateDer, PrivateKeyDer, ServerName, UnixTime,
         pem::{self, PemObject},
@@ -85,6 +86,7 @@ pub struct TlsBuilder {
     alpn: Vec<Vec<u8>>,
     minimum: Option<TlsVersion>,
     maximum: Option<TlsVersion>,
+    ciphers: Option<String>,
     key_log: Option<PathBuf>,
 }
 
@@ -153,6 +155,14 @@ impl TlsBuilder {
         self
     }
 
+    /// The cipher suites of TLS 1.2 to offer, in OpenSSL's notation, the best first. Those that are not known here are
+    /// passed over, but one has to be left.
+    #[must_use]
+    pub fn ciphers(mut self, list: impl Into<String>) -> Self {
+        self.ciphers = Some(list.into());
+        self
+    }
+
     /// Append the keys of each connection to this file, for programs that decrypt captures. Whoever can read it can
     /// read everything.
     #[must_use]
@@ -164,7 +174,8 @@ impl TlsBuilder {
     /// Reads and checks everything. What is wrong is [`Error::Setup`], which names the file; a file has at most
     /// 64 MiB.
     pub fn build(self) -> Result<Tls, Error> {
-        let provider = Arc::new(ring::default_provider());
+        let ciphers = ciphers::provider(self.ciphers.as_deref(), None, &mut Vec::new());
+        let provider = Arc::new(ciphers.map_err(Error::Setup)?);
         let wanted = self.minimum.unwrap_or(TlsVersion::V1_2)..=self.maximum.unwrap_or(TlsVersion::V1_3);
         let versions: Vec<_> = [(TlsVersion::V1_3, &TLS13), (TlsVersion::V1_2, &TLS12)]
             .into_iter()

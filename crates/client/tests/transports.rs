@@ -316,7 +316,8 @@ async fn tls_that_does_not_come_about() {
     ];
     for (transport, expected) in rows {
         let error = failure(transport).await;
-        assert!(matches!(&error, Error::Tls(text) if text.contains(expected)), "{expected}: {error:?}");
+        let (Error::Tls(text) | Error::TlsRefused(text)) = &error else { panic!("{expected}: {error:?}") };
+        assert!(text.contains(expected), "{expected}: {error:?}");
     }
     works(at("127.0.0.1", open, papers.trust().without_host_name_check())).await;
     works(at("127.0.0.1", open, papers.trust().server_name("localhost"))).await;
@@ -361,6 +362,7 @@ fn wrong_papers_are_named() {
             "sealed.key: the key is encrypted",
         ),
         (papers.trust().server_name("two words"), "'two words' cannot be the name"),
+        (papers.trust().ciphers("WRONG"), "Check cipher list \"WRONG\""),
         (papers.trust().alpn(""), "an ALPN protocol has 1 to 255 bytes"),
         (papers.trust().key_log_file(papers.path("nowhere/keys")), "nowhere/keys: No such file"),
         (

@@ -10,6 +10,7 @@
 //! Invariant: knows nothing of packets.
 #![forbid(unsafe_code)]
 
+pub mod ciphers;
 mod guest;
 mod listener;
 pub mod proxy;

@@ -1,10 +1,8 @@
 //! OpenSSL's cipher lists, as far as they speak of suites that are offered here.
 
-use crate::security::Complaints;
-use grovemq_config::Tls;
-use grovemq_net::openssl_name;
-use grovemq_net::rustls::SupportedCipherSuite;
-use grovemq_net::rustls::crypto::{CryptoProvider, ring};
+use crate::openssl_name;
+use rustls::SupportedCipherSuite;
+use rustls::crypto::{CryptoProvider, ring};
 
 /// Classes that hold no suite of ours, so that taking them out, or in, changes nothing.
 const ABSENT: &[&str] = &[
@@ -49,18 +47,23 @@ const ABSENT: &[&str] = &[
     "GOST",
 ];
 
-/// The cryptography of a listener: that of `ring`, with the suites the configuration leaves.
+/// The cryptography of `ring`, with the suites that the lists of TLS 1.2 and 1.3 leave; `None` leaves all. A suite that
+/// is asked for and not offered here is a line in `warnings`.
 ///
 /// # Errors
 /// A list that leaves nothing, or holds a word of unknown meaning.
-pub(crate) fn provider(tls: &Tls, warnings: &mut Complaints) -> Result<CryptoProvider, String> {
+pub fn provider(
+    tls12: Option<&str>,
+    tls13: Option<&str>,
+    warnings: &mut Vec<String>,
+) -> Result<CryptoProvider, String> {
     let mut provider = ring::default_provider();
     let (new, old): (Vec<_>, Vec<_>) = provider.cipher_suites.iter().copied().partition(is_tls13);
-    let mut suites = match &tls.ciphers_tls13 {
+    let mut suites = match tls13 {
         Some(list) => select(list, "ciphers_tls1.3", &new, warnings)?,
         None => new,
     };
-    suites.extend(match &tls.ciphers {
+    suites.extend(match tls12 {
         Some(list) => select(list, "ciphers", &old, warnings)?,
         None => old,
     });
@@ -81,7 +84,7 @@ fn select(
     list: &str,
     option: &str,
     known: &[SupportedCipherSuite],
-    warnings: &mut Complaints,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<SupportedCipherSuite>, String> {
     let mut chosen: Vec<SupportedCipherSuite> = Vec::new();
     let mut banned: Vec<SupportedCipherSuite> = Vec::new();
@@ -153,8 +156,7 @@ mod tests {
     use super::*;
 
     fn names(list: &str) -> Result<Vec<&'static str>, String> {
-        let tls = Tls { ciphers: Some(list.into()), ..Tls::default() };
-        let provider = provider(&tls, &mut Vec::new())?;
+        let provider = provider(Some(list), None, &mut Vec::new())?;
         Ok(provider.cipher_suites.iter().filter(|s| !is_tls13(s)).map(|s| name(*s)).collect())
     }
 
@@ -181,7 +183,6 @@ mod tests {
             let text = names(list).unwrap_err();
             assert!(text.contains(&format!("Check cipher list \"{list}\"")), "{text}");
         }
-        let tls = Tls { ciphers_tls13: Some("TLS_AES_128_CCM_SHA256".into()), ..Tls::default() };
-        assert!(provider(&tls, &mut Vec::new()).is_err());
+        assert!(provider(None, Some("TLS_AES_128_CCM_SHA256"), &mut Vec::new()).is_err());
     }
 }
