@@ -5,6 +5,7 @@
 pub(crate) enum Tool {
     Publisher,
     Subscriber,
+    Requester,
 }
 
 /// A run of one tool, and what is compared afterwards. Arguments are written as in a shell: words, and `'…'` for spaces.
@@ -48,6 +49,11 @@ pub(crate) const fn publish(args: &'static str) -> Case {
 /// `mosquitto_sub` likewise.
 pub(crate) const fn subscribe(args: &'static str) -> Case {
     Case { tool: Tool::Subscriber, args, ..EMPTY }
+}
+
+/// `mosquitto_rr` likewise.
+pub(crate) const fn request(args: &'static str) -> Case {
+    Case { tool: Tool::Requester, args, ..EMPTY }
 }
 
 impl Case {

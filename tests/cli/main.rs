@@ -8,7 +8,10 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod case;
+mod debian_defaults;
 mod debian_publisher;
+mod debian_requester;
 mod debian_sessions;
 mod debian_subscriber;
+mod debian_transports;
 mod runner;

@@ -11,6 +11,7 @@
 //! | a process whose output can be waited for | [`Program`] |
 //! | exact bytes on a connection | [`Wire`] |
 //! | a client made of bytes, a conversation as data | [`peer`], [`notation`], [`dialogue`] |
+//! | certificates | [`certificates::Authority`] |
 //! | what a client really sends | [`Relay`] |
 //! | a folder that goes away | [`scratch`] |
 //! | a port nobody else has | [`free_port`] |
@@ -27,6 +28,7 @@
 )]
 
 mod broker;
+pub mod certificates;
 pub mod dialogue;
 pub mod notation;
 pub mod peer;

@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod certificates;
 mod client_certificates;
 mod doors;
 mod dripping;
@@ -15,3 +14,5 @@ mod peers;
 mod proxy;
 mod tls;
 mod websocket;
+
+use grovemq_tests::certificates;

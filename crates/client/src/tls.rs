@@ -19,7 +19,7 @@ use rustls::{
 use std::{
     fmt::{self, Write as _},
     fs::{File, OpenOptions},
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -64,7 +64,14 @@ impl Tls {
             None => server_name(host)?,
         };
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        Ok(Box::new(connector.connect(name, stream).await?))
+        match connector.connect(name, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            // a server without TLS has no better way to say so
+            Err(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                Err(Error::Tls("the server closed the connection in the handshake".to_owned()))
+            }
+            Err(e) => Err(e.into()),
+        }
     }
 }
 

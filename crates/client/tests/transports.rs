@@ -338,7 +338,7 @@ async fn tls_with_a_server_that_has_none_or_says_nothing() {
 
     let hasty = listen(|_| async { Ok(()) }).await;
     let error = failure(Transport::tcp("localhost", hasty).tls(tls())).await;
-    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+    assert!(matches!(error, Error::Tls(_)), "{error:?}");
 }
 
 #[test]

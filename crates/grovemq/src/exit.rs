@@ -23,6 +23,9 @@ impl Exit {
     /// The server took its leave.
     pub(crate) const NO_CONNECTION: Self = Self(4);
     pub(crate) const CONNECTION_LOST: Self = Self(7);
+    /// No TLS with this server.
+    pub(crate) const TLS: Self = Self(8);
+    pub(crate) const PROXY: Self = Self(16);
     /// The waiting time of `-W` is over.
     pub(crate) const TIMED_OUT: Self = Self(27);
 

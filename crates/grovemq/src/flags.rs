@@ -1,12 +1,21 @@
 //! The options of the tools as a table: what parses them also writes their help.
 //!
-//! An option is a [`Flag`]; [`defs::FLAGS`] lists them all. [`parse`] turns a command line into [`Low`], which says
+//! An option is a [`Flag`]; [`flags`] lists them all. [`parse`] turns a command line into [`Low`], which says
 //! what was typed; [`high`] makes of it what is to be done.
 
+/// An option that takes a value and complains about itself by the given name.
+macro_rules! value {
+    ($name:literal, $missing:literal, $complains_as:literal, $apply:expr) => {
+        Action::Value { name: $name, missing: $missing, complains_as: $complains_as, apply: $apply }
+    };
+}
+
 mod defs;
+pub(crate) mod file;
 pub(crate) mod high;
 mod low;
 mod property;
+mod transport;
 
 pub(crate) use low::{Low, Source};
 
@@ -18,6 +27,7 @@ use std::fmt::Write as _;
 pub(crate) enum Tool {
     Pub,
     Sub,
+    Rr,
 }
 
 impl Tool {
@@ -26,6 +36,7 @@ impl Tool {
         match self {
             Self::Pub => "publishes a message, or one per line of its input, and ends.",
             Self::Sub => "subscribes to topics and prints the messages that come.",
+            Self::Rr => "publishes a request and prints the response.",
         }
     }
 
@@ -33,6 +44,16 @@ impl Tool {
         match self {
             Self::Pub => "[options] -t topic {-m message | -f file | -l | -n | -s}",
             Self::Sub => "[options] -t topic ...",
+            Self::Rr => "[options] -t topic -e response-topic {-m message | -f file | -n | -s}",
+        }
+    }
+
+    /// Its name at the original, and that of its file of options.
+    pub(crate) const fn original(self) -> &'static str {
+        match self {
+            Self::Pub => "mosquitto_pub",
+            Self::Sub => "mosquitto_sub",
+            Self::Rr => "mosquitto_rr",
         }
     }
 }
@@ -66,6 +87,8 @@ pub(crate) enum Action {
     },
     /// `-D command name [key] value`
     Property,
+    /// `-o file`, which [`file`] has looked for before.
+    OptionsFile,
     Help,
     Version,
 }
@@ -122,18 +145,27 @@ pub(crate) fn parse(tool: Tool, args: &[OsString]) -> Result<Parsed, Complaint> 
                 apply(&mut low, Value { tool, text })?;
             }
             Action::Property => property::parse(&mut rest, &mut low)?,
+            Action::OptionsFile => {
+                rest.next().ok_or_else(file::missing)?;
+            }
         }
     }
     Ok(Parsed::Run(Box::new(low)))
 }
 
+/// The options of a tool, in the order in which help shows them.
+fn flags(tool: Tool) -> impl Iterator<Item = &'static Flag> {
+    defs::FLAGS.iter().chain(transport::FLAGS).filter(move |flag| flag.tools.contains(&tool))
+}
+
 /// The help of a tool called `program`.
 pub(crate) fn help(tool: Tool, program: &str) -> String {
     let mut out = format!("{program} {}\n\nUsage: {program} {}\n\n", tool.about(), tool.usage());
-    for flag in defs::FLAGS.iter().filter(|flag| flag.tools.contains(&tool)) {
+    for flag in flags(tool) {
         let value = match &flag.action {
             Action::Value { name, .. } => format!(" {name}"),
             Action::Property => " command name [key] value".to_owned(),
+            Action::OptionsFile => " file".to_owned(),
             _ => String::new(),
         };
         let names = match (flag.short, flag.long) {
@@ -143,7 +175,7 @@ pub(crate) fn help(tool: Tool, program: &str) -> String {
         };
         write_entry(&mut out, &names, flag.help);
     }
-    if tool == Tool::Sub {
+    if tool != Tool::Pub {
         out.push('\n');
         out.push_str(crate::format::HELP);
     }
@@ -185,15 +217,16 @@ fn find(tool: Tool, typed: &str) -> Option<&'static Flag> {
     let short = letters.next().filter(|_| letters.next().is_none());
     let is_it =
         |flag: &&Flag| (long.is_some() && flag.long == long) || (short.is_some() && flag.short == short);
-    defs::FLAGS.iter().filter(|flag| flag.tools.contains(&tool)).find(is_it)
+    flags(tool).find(is_it)
 }
 
 fn unknown(tool: Tool, typed: &str) -> Complaint {
     let mut text = format!("Unknown option '{typed}'.");
-    if defs::LATER.iter().any(|later| later.tools.contains(&tool) && later.names.contains(&typed)) {
-        text.push_str("\nThis version does not have it yet.");
+    let refused = defs::REFUSED.iter().find(|r| r.tools.contains(&tool) && r.names.contains(&typed));
+    if let Some(refused) = refused {
+        let _infallible = write!(text, "\n{}", refused.why);
     } else if let Some(typed) = typed.strip_prefix("--") {
-        let longs = defs::FLAGS.iter().filter(|flag| flag.tools.contains(&tool)).filter_map(|flag| flag.long);
+        let longs = flags(tool).filter_map(|flag| flag.long);
         if let Some(near) = crate::nearest(typed, longs) {
             let _infallible = write!(text, "\nDid you mean '--{near}'?");
         }

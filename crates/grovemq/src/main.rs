@@ -54,6 +54,12 @@ const COMMANDS: &[Command] = &[
         run: tools::run_sub,
     },
     Command {
+        name: "rr",
+        original: Some("mosquitto_rr"),
+        about: "Publish a request and print the response",
+        run: tools::run_rr,
+    },
+    Command {
         name: "passwd",
         original: Some("mosquitto_passwd"),
         about: "Manage the users of a password file",

@@ -1,9 +1,20 @@
-//! Where the payloads of `pub` come from.
+//! Where payloads come from.
 
+use crate::flags::Source;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use tokio::sync::mpsc;
+
+/// The one payload of a source that is not line by line. The error is the lines to show.
+pub(crate) fn of_source(source: &Source) -> Result<Vec<u8>, Vec<String>> {
+    match source {
+        Source::Message(payload) => Ok(payload.clone()),
+        Source::File(path) => of_file(path),
+        Source::Stdin => of_stdin(),
+        Source::Null | Source::Lines => Ok(Vec::new()),
+    }
+}
 
 /// The largest payload MQTT can carry, in bytes.
 pub(crate) const BYTES_MAX: usize = 268_435_455;
@@ -17,7 +28,7 @@ pub(crate) fn too_long(what: &str) -> String {
 }
 
 /// What a file holds. The error is the lines to show.
-pub(crate) fn of_file(path: &OsStr) -> Result<Vec<u8>, Vec<String>> {
+fn of_file(path: &OsStr) -> Result<Vec<u8>, Vec<String>> {
     let shown = path.display();
     let lines = |first| vec![first, format!("Error loading input file \"{shown}\".")];
     let file = File::open(path).map_err(|_| lines(format!("Error: Unable to open file \"{shown}\".")))?;
@@ -29,7 +40,7 @@ pub(crate) fn of_file(path: &OsStr) -> Result<Vec<u8>, Vec<String>> {
 }
 
 /// All of standard input, which must not be empty. The error is the lines to show.
-pub(crate) fn of_stdin() -> Result<Vec<u8>, Vec<String>> {
+fn of_stdin() -> Result<Vec<u8>, Vec<String>> {
     let lines = |first| vec![first, "Error loading input from stdin.".to_owned()];
     match read(io::stdin().lock()) {
         Ok(Some(payload)) if payload.is_empty() => Err(lines("Error: Zero length input.".to_owned())),

@@ -39,11 +39,8 @@ enum Payloads {
 impl Payloads {
     fn open(source: &Source) -> Result<Self, Vec<String>> {
         Ok(match source {
-            Source::Message(payload) => Self::One(payload.clone()),
-            Source::Null => Self::One(Vec::new()),
-            Source::File(path) => Self::One(payload::of_file(path)?),
-            Source::Stdin => Self::One(payload::of_stdin()?),
             Source::Lines => Self::Lines(payload::lines_of_stdin()),
+            source => Self::One(payload::of_source(source)?),
         })
     }
 }

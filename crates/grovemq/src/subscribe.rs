@@ -1,12 +1,13 @@
-//! `sub`: subscribes and prints what comes.
+//! `sub`: subscribes and prints what comes. `rr` does so as well, with one request and one response.
 
 use crate::exit::Exit;
-use crate::flags::high::Subscribing;
+use crate::flags::high::{Request, Subscribing};
 use crate::format::Printed;
+use crate::payload;
 use crate::watch::{self, Loss, Watch};
 use grovemq_client::{
-    Client, Direction, Error, Event, Events, Message, PacketNote, Qos, ReasonCode, Received, Subscription,
-    Version, topic,
+    Client, Direction, Error, Event, Events, Message, PacketNote, Publication, PublishAck, Qos, ReasonCode,
+    Received, Subscription, Version, topic,
 };
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
@@ -15,12 +16,27 @@ use tokio::time::{Instant, sleep_until};
 
 /// Subscribes, prints, and gives the exit code.
 pub(crate) fn run(plan: &Subscribing) -> Exit {
+    let mut request = None;
+    if let Some(wanted) = &plan.request {
+        match payload::of_source(&wanted.source) {
+            Ok(payload) => request = Some(Message { payload, ..wanted.message.clone() }),
+            Err(lines) => {
+                for line in &lines {
+                    plan.session.complain(line);
+                }
+                return Exit::FAILURE;
+            }
+        }
+    }
     crate::block_on(async {
         let out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
+        let watch = Watch::new(&plan.session);
         Subscriber {
             plan,
             out,
-            watch: Watch::new(&plan.session),
+            watch: if request.is_some() { watch.without_grants() } else { watch },
+            request,
+            asked: None,
             held: VecDeque::new(),
             left: plan.count,
             end: None,
@@ -36,6 +52,10 @@ struct Subscriber<'a, W> {
     plan: &'a Subscribing,
     out: W,
     watch: Watch,
+    /// What `rr` has still to ask.
+    request: Option<Message>,
+    /// When it has asked.
+    asked: Option<Instant>,
     /// Messages whose acknowledgement is still to be sent.
     held: VecDeque<Received>,
     /// How many messages are still to be printed.
@@ -53,6 +73,7 @@ impl<W: Write> Subscriber<'_, W> {
         let deadline = Instant::now() + self.plan.wait.unwrap_or_default();
         let mut too_late = pin!(sleep_until(deadline));
         let (mut is_online, mut is_asking, mut leaves_early) = (false, true, false);
+        let mut published = None;
         while self.end.is_none() {
             tokio::select! {
                 biased;
@@ -79,6 +100,20 @@ impl<W: Write> Subscriber<'_, W> {
                 answer = &mut asking, if is_online && is_asking => {
                     is_asking = false;
                     self.answered(answer);
+                    if let Some(request) = self.request.take().filter(|_| self.end.is_none()) {
+                        self.asked = Some(Instant::now());
+                        published = client.publish(request).await.ok();
+                    }
+                }
+                outcome = outcome_of(&mut published), if published.is_some() => {
+                    published = None;
+                    // the connection's own end is told where it happens
+                    if let Err(error @ (Error::Refused { .. } | Error::Unsupported(_) | Error::TooLarge { .. }))
+                        = outcome
+                    {
+                        self.plan.session.complain(&format!("Error: {error}"));
+                        self.end = Some(Exit::FAILURE);
+                    }
                 }
                 () = &mut interrupted => {
                     leaves_early = true;
@@ -181,10 +216,10 @@ impl<W: Write> Subscriber<'_, W> {
     fn disconnected(&mut self, error: &Error) {
         let (loss, line, exit) = watch::lost(error);
         match loss {
-            Loss::Broken => {}
+            Loss::Broken if self.plan.request.is_none() => {}
             Loss::Unreachable if self.watch.was_online() => {}
             Loss::Dismissed | Loss::Closed => self.end = Some(Exit::OK),
-            Loss::Unreachable | Loss::Garbled => {
+            Loss::Broken | Loss::Unreachable | Loss::Garbled => {
                 self.plan.session.complain(&line);
                 self.end = Some(exit);
             }
@@ -228,6 +263,9 @@ impl<W: Write> Subscriber<'_, W> {
             return Ok(());
         }
         self.print(received)?;
+        if let (Some(Request { latency: true, .. }), Some(asked)) = (&self.plan.request, self.asked) {
+            crate::complain(&format!("Latency: {:.3} ms", asked.elapsed().as_secs_f64() * 1000.0));
+        }
         if let Some(left) = &mut self.left {
             *left -= 1;
             if *left == 0 {
@@ -257,6 +295,13 @@ impl<W: Write> Subscriber<'_, W> {
         }
         self.out.write_all(&message.payload)?;
         self.out.write_all(line_end)
+    }
+}
+
+async fn outcome_of(published: &mut Option<Publication>) -> Result<PublishAck, Error> {
+    match published {
+        Some(publication) => publication.await,
+        None => std::future::pending().await,
     }
 }
 

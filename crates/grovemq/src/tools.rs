@@ -1,4 +1,4 @@
-//! From the command lines of `pub` and `sub` to what they do.
+//! From the command lines of `pub`, `sub` and `rr` to what they do.
 
 use crate::exit::Exit;
 use crate::flags::high::{Publishing, Subscribing};
@@ -12,7 +12,10 @@ pub(crate) fn run_pub(call: &Call) -> Exit {
         Err(exit) => return exit,
     };
     match Publishing::new(low) {
-        Ok(Some(plan)) => publish::run(&plan),
+        Ok(Some(plan)) => {
+            plan.session.warn();
+            publish::run(&plan)
+        }
         Ok(None) => {
             crate::complain("Error: Both topic and message must be supplied.");
             crate::print(&flags::help(Tool::Pub, &call.program));
@@ -24,12 +27,24 @@ pub(crate) fn run_pub(call: &Call) -> Exit {
 
 /// `sub`, `mosquitto_sub`
 pub(crate) fn run_sub(call: &Call) -> Exit {
-    let low = match parse(Tool::Sub, call) {
+    run_subscriber(Tool::Sub, call, Subscribing::new)
+}
+
+/// `rr`, `mosquitto_rr`
+pub(crate) fn run_rr(call: &Call) -> Exit {
+    run_subscriber(Tool::Rr, call, Subscribing::responding)
+}
+
+fn run_subscriber(tool: Tool, call: &Call, plan: fn(Low) -> Result<Subscribing, Complaint>) -> Exit {
+    let low = match parse(tool, call) {
         Ok(low) => low,
         Err(exit) => return exit,
     };
-    match Subscribing::new(low) {
-        Ok(plan) => subscribe::run(&plan),
+    match plan(low) {
+        Ok(plan) => {
+            plan.session.warn();
+            subscribe::run(&plan)
+        }
         Err(complaint) => refuse(&complaint, call),
     }
 }
@@ -40,7 +55,9 @@ fn parse(tool: Tool, call: &Call) -> Result<Low, Exit> {
         // The original takes a question for a failure.
         if call.by_original_name { Exit::FAILURE } else { printed }
     };
-    match flags::parse(tool, &call.args) {
+    let parsed = flags::file::options(tool, &call.args)
+        .and_then(|defaults| flags::parse(tool, &[defaults, call.args.clone()].concat()));
+    match parsed {
         Ok(Parsed::Run(low)) => Ok(*low),
         Ok(Parsed::Help) => Err(told(&flags::help(tool, &call.program))),
         Ok(Parsed::Version) => {

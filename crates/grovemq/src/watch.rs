@@ -1,4 +1,4 @@
-//! What `pub` and `sub` tell of their connection: the packets (`-d`), and why it failed.
+//! What `pub`, `sub` and `rr` tell of their connection: the packets (`-d`), and why it failed.
 
 use crate::exit::Exit;
 use crate::flags::high::Session;
@@ -13,6 +13,8 @@ pub(crate) struct Watch {
     /// Messages without acknowledgement have no packet id; they are counted instead.
     messages: u16,
     was_online: bool,
+    /// Show what SUBACK grants.
+    shows_grants: bool,
     /// A CONNACK not shown yet: the id to show it with may be in it.
     connack: Option<u8>,
 }
@@ -34,9 +36,20 @@ pub(crate) enum Loss {
 
 impl Watch {
     pub(crate) fn new(session: &Session) -> Self {
-        let mut watch = Self { label: "(null)".to_owned(), messages: 0, was_online: false, connack: None };
+        let mut watch = Self {
+            label: "(null)".to_owned(),
+            messages: 0,
+            was_online: false,
+            shows_grants: true,
+            connack: None,
+        };
         watch.set_label(&session.client_id);
         watch
+    }
+
+    /// As the original's `rr`, which does not show them.
+    pub(crate) fn without_grants(self) -> Self {
+        Self { shows_grants: false, ..self }
     }
 
     /// The server has taken us, by this client id.
@@ -118,6 +131,9 @@ impl Watch {
                 })
             }
             PacketNote::SubAck { packet_id, codes } => {
+                if !self.shows_grants {
+                    return writeln!(out, "{head} SUBACK");
+                }
                 let codes: Vec<String> = codes.iter().map(|code| (*code as u8).to_string()).collect();
                 writeln!(out, "{head} SUBACK\nSubscribed (mid: {packet_id}): {}", codes.join(", "))
             }
@@ -192,12 +208,20 @@ pub(crate) fn lost(error: &Error) -> (Loss, String, Exit) {
         Error::Io { kind, text } => match kind {
             ErrorKind::ConnectionRefused => lost(Loss::Unreachable, "Connection refused", Exit::FAILURE),
             ErrorKind::HostUnreachable => lost(Loss::Unreachable, "No route to host", Exit::FAILURE),
+            ErrorKind::NotFound => lost(Loss::Unreachable, "No such file or directory", Exit::FAILURE),
+            ErrorKind::PermissionDenied => lost(Loss::Unreachable, "Permission denied", Exit::FAILURE),
+            ErrorKind::AddrNotAvailable => {
+                lost(Loss::Unreachable, "Cannot assign requested address", Exit::FAILURE)
+            }
             ErrorKind::NetworkUnreachable => lost(Loss::Unreachable, "Network is unreachable", Exit::FAILURE),
             ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
                 lost(Loss::Broken, LOST, Exit::CONNECTION_LOST)
             }
             _ => lost(Loss::Unreachable, text, Exit::FAILURE),
         },
+        Error::Tls(_) => lost(Loss::Garbled, &format!("A TLS error occurred.\n{error}"), Exit::TLS),
+        Error::Proxy(_) => lost(Loss::Garbled, &format!("Proxy error.\n{error}"), Exit::PROXY),
+        Error::TlsRefused(_) => lost(Loss::Garbled, &format!("{LOST}\n{error}"), Exit::CONNECTION_LOST),
         Error::ConnectionLost | Error::Timeout(_) => lost(Loss::Broken, LOST, Exit::CONNECTION_LOST),
         Error::Protocol(_) => lost(Loss::Garbled, PROTOCOL_ERROR, Exit::PROTOCOL),
         Error::ServerClosed { .. } => {
@@ -217,7 +241,13 @@ mod tests {
     use super::*;
 
     fn shown(client_id: &str, packets: &[(Direction, PacketNote)]) -> String {
-        let mut watch = Watch { label: "(null)".to_owned(), messages: 0, was_online: false, connack: None };
+        let mut watch = Watch {
+            label: "(null)".to_owned(),
+            messages: 0,
+            was_online: false,
+            shows_grants: true,
+            connack: None,
+        };
         let mut out = Vec::new();
         for (direction, note) in packets {
             watch.packet(&mut out, *direction, note).unwrap();

@@ -5,69 +5,57 @@ use crate::format::Format;
 use grovemq_client::{Qos, RetainHandling, Version, topic};
 use std::time::Duration;
 
-const BOTH: &[Tool] = &[Tool::Pub, Tool::Sub];
+const ALL: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr];
 const PUB: &[Tool] = &[Tool::Pub];
 const SUB: &[Tool] = &[Tool::Sub];
+const RR: &[Tool] = &[Tool::Rr];
+const SENDING: &[Tool] = &[Tool::Pub, Tool::Rr];
+const RECEIVING: &[Tool] = &[Tool::Sub, Tool::Rr];
 
-/// Options of the original that this version does not have.
+/// Options of the original that there are not, and why.
 #[derive(Debug)]
-pub(crate) struct Later {
+pub(crate) struct Refused {
     pub names: &'static [&'static str],
     pub tools: &'static [Tool],
+    pub why: &'static str,
 }
 
-pub(crate) const LATER: &[Later] = &[
-    Later {
-        names: &[
-            "-L",
-            "--url",
-            "-o",
-            "-S",
-            "--unix",
-            "--proxy",
-            "--ws",
-            "--no-tls",
-            "--cafile",
-            "--capath",
-            "--cert",
-            "--key",
-            "--keyform",
-            "--ciphers",
-            "--insecure",
-            "--tls-alpn",
-            "--tls-engine",
-            "--tls-engine-kpass-sha1",
-            "--tls-keylog",
-            "--tls-use-os-certs",
-            "--tls-version",
-            "--psk",
-            "--psk-identity",
-        ],
-        tools: BOTH,
+pub(crate) const REFUSED: &[Refused] = &[
+    Refused {
+        names: &["--psk", "--psk-identity"],
+        tools: ALL,
+        why: "TLS has no pre-shared keys here: use certificates.",
     },
-    Later { names: &["--message-rate", "--random-filter", "-w", "--watch"], tools: SUB },
+    Refused {
+        names: &["--tls-engine", "--tls-engine-kpass-sha1"],
+        tools: ALL,
+        why: "TLS has no engines here: use a key in a PEM file.",
+    },
+    Refused {
+        names: &["-S"],
+        tools: ALL,
+        why: "Service records are not looked up here: name the host by -h.",
+    },
+    Refused {
+        names: &["--message-rate", "--random-filter", "-w", "--watch"],
+        tools: SUB,
+        why: "This version does not have it yet.",
+    },
 ];
-
-/// An option that takes a value and complains about itself by the given name.
-macro_rules! value {
-    ($name:literal, $missing:literal, $complains_as:literal, $apply:expr) => {
-        Action::Value { name: $name, missing: $missing, complains_as: $complains_as, apply: $apply }
-    };
-}
 
 pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('h'),
         long: Some("host"),
-        tools: BOTH,
+        tools: ALL,
         help: "The server, by name or address; localhost if not given.",
         action: value!("host", "no host", "-h", |low, v| set_text(&mut low.host, v, "-h")),
     },
     Flag {
         short: Some('p'),
         long: Some("port"),
-        tools: BOTH,
-        help: "The server's port; 1883 if not given.",
+        tools: ALL,
+        help: "The server's port; 1883 if not given, with TLS 8883.",
         action: value!("port", "no port", "-p", |low, v| {
             let port = number(v).and_then(|n| u16::try_from(n).ok()).filter(|&port| port != 0);
             low.port = Some(port.ok_or_else(|| format!("Invalid port given: {}", v.text.display()))?);
@@ -77,14 +65,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('t'),
         long: Some("topic"),
-        tools: BOTH,
+        tools: ALL,
         help: "The topic to publish to; to subscribe: a filter, and the option may be repeated.",
         action: value!("topic", "no topic", "-t", set_topic),
     },
     Flag {
         short: Some('q'),
         long: Some("qos"),
-        tools: BOTH,
+        tools: ALL,
         help: "Quality of service: 0 (if not given), 1 or 2.",
         action: value!("qos", "no QoS", "-q", |low, v| {
             low.qos = qos(v).ok_or_else(|| format!("Invalid QoS given: {}", v.text.display()))?;
@@ -94,7 +82,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('m'),
         long: Some("message"),
-        tools: PUB,
+        tools: SENDING,
         help: "The message.",
         action: value!("message", "no message", "-m", |low, v| {
             let payload = v.text.as_encoded_bytes();
@@ -107,7 +95,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('f'),
         long: Some("file"),
-        tools: PUB,
+        tools: SENDING,
         help: "Send what this file holds as one message.",
         action: value!("file", "no file", "-f", |low, v| set_source(low, Source::File(v.text.clone()))),
     },
@@ -121,14 +109,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('n'),
         long: Some("null-message"),
-        tools: PUB,
+        tools: SENDING,
         help: "Send an empty message.",
         action: Action::Source(Source::Null),
     },
     Flag {
         short: Some('s'),
         long: Some("stdin-file"),
-        tools: PUB,
+        tools: SENDING,
         help: "Send the whole of standard input as one message.",
         action: Action::Source(Source::Stdin),
     },
@@ -164,16 +152,35 @@ pub(crate) const FLAGS: &[Flag] = &[
         }),
     },
     Flag {
+        short: Some('e'),
+        long: None,
+        tools: RR,
+        help: "The topic on which the response is expected.",
+        action: value!("topic", "no response topic", "-e", |low, v| {
+            let topic = text(v, "-e")?;
+            check_name(&topic, "response topic")?;
+            low.response_topic = Some(topic);
+            Ok(())
+        }),
+    },
+    Flag {
+        short: None,
+        long: Some("latency"),
+        tools: RR,
+        help: "Tell how long the response took, in milliseconds, on standard error.",
+        action: Action::Switch(|low| low.latency = true),
+    },
+    Flag {
         short: Some('v'),
         long: Some("verbose"),
-        tools: SUB,
+        tools: RECEIVING,
         help: "Print the topic before each message.",
         action: Action::Switch(|low| low.verbose = true),
     },
     Flag {
         short: Some('F'),
         long: None,
-        tools: SUB,
+        tools: RECEIVING,
         help: "Print each message in this format; see below.",
         action: value!("format", "no format", "-F", |low, v| {
             low.format = Some(Format::parse(&v.text.to_string_lossy()).map_err(|error| error.to_string())?);
@@ -183,14 +190,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("pretty"),
-        tools: SUB,
+        tools: RECEIVING,
         help: "Print JSON (%j, %J) over several lines.",
         action: Action::Switch(|low| low.pretty = true),
     },
     Flag {
         short: Some('N'),
         long: None,
-        tools: SUB,
+        tools: RECEIVING,
         help: "Print no line end after a message.",
         action: Action::Switch(|low| low.no_line_end = true),
     },
@@ -207,7 +214,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('W'),
         long: None,
-        tools: SUB,
+        tools: RECEIVING,
         help: "End after so many seconds, with exit code 27.",
         action: value!("seconds", "no timeout", "-W", |low, v| {
             low.wait = Some(positive(v).map_err(|shown| format!("Invalid timeout \"{shown}\"."))?);
@@ -242,7 +249,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('R'),
         long: None,
-        tools: SUB,
+        tools: RECEIVING,
         help: "Leave out retained messages.",
         action: Action::Switch(|low| low.no_retained = true),
     },
@@ -263,14 +270,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("retain-as-published"),
-        tools: SUB,
+        tools: RECEIVING,
         help: "Get messages with the retain flag that their publisher gave them (MQTT 5).",
         action: Action::Switch(|low| low.retain_as_published = true),
     },
     Flag {
         short: None,
         long: Some("retain-handling"),
-        tools: SUB,
+        tools: RECEIVING,
         help: "Which retained messages to get: always, new (only for a new subscription) or never (MQTT 5).",
         action: value!("when", "no option", "--retain-handling", |low, v| {
             low.retain_handling = Some(match v.text.to_str() {
@@ -285,14 +292,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('u'),
         long: Some("username"),
-        tools: BOTH,
+        tools: ALL,
         help: "Log in with this user name.",
         action: value!("name", "no username", "-u", |low, v| set_text(&mut low.username, v, "-u")),
     },
     Flag {
         short: Some('P'),
         long: Some("pw"),
-        tools: BOTH,
+        tools: ALL,
         help: "Log in with this password.",
         action: value!("password", "no password", "-P", |low, v| {
             low.password = Some(v.text.as_encoded_bytes().to_vec());
@@ -302,7 +309,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("scram"),
-        tools: BOTH,
+        tools: ALL,
         help: "Log in with SCRAM-SHA-256: prove to know the password of -P without sending it, and have the server prove \
                that it knows it, too. Implies -V 5.",
         action: Action::Switch(|low| low.scram = true),
@@ -310,7 +317,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('i'),
         long: Some("id"),
-        tools: BOTH,
+        tools: ALL,
         help: "The client's id; if not given, the server assigns one.",
         action: value!("id", "no id", "-i", |low, v| {
             set_text(&mut low.client_id, v, "-i")?;
@@ -320,7 +327,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('I'),
         long: Some("id-prefix"),
-        tools: BOTH,
+        tools: ALL,
         help: "Make the client's id of this prefix and the process's number.",
         action: value!("prefix", "no id prefix", "-I", |low, v| {
             set_text(&mut low.id_prefix, v, "-I")?;
@@ -330,21 +337,21 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('c'),
         long: Some("disable-clean-session"),
-        tools: BOTH,
+        tools: ALL,
         help: "Resume the session of this client id, and leave it at the server in the end. Needs -i.",
         action: Action::Switch(|low| low.persistent = true),
     },
     Flag {
         short: Some('x'),
         long: Some("session-expiry-interval"),
-        tools: BOTH,
+        tools: ALL,
         help: "How many seconds the server keeps the session after the end; -1 or ∞ for ever (MQTT 5).",
         action: value!("seconds", "no session expiry interval", "-x", set_session_expiry),
     },
     Flag {
         short: Some('k'),
         long: Some("keepalive"),
-        tools: BOTH,
+        tools: ALL,
         help: "Seconds of silence after which the server is asked for a sign of life; 60 if not given.",
         action: value!("seconds", "no keepalive", "-k", |low, v| {
             let seconds = number(v).and_then(|n| u16::try_from(n).ok()).filter(|&seconds| seconds >= 5);
@@ -356,8 +363,8 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('V'),
         long: Some("protocol-version"),
-        tools: BOTH,
-        help: "The version of MQTT: 31, 311 (if not given) or 5, also as mqttv31, mqttv311, mqttv5.",
+        tools: ALL,
+        help: "The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311, mqttv5.",
         action: value!("version", "no version", "--protocol-version", |low, v| {
             low.version = Some(match v.text.to_str() {
                 Some("31" | "mqttv31") => Version::V31,
@@ -371,7 +378,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('D'),
         long: Some("property"),
-        tools: BOTH,
+        tools: ALL,
         help: "Give this command (connect, publish, subscribe, unsubscribe, disconnect, will) a property by its \
                name, such as: -D publish content-type text/plain. A user-property takes a key and a value. \
                Implies -V 5.",
@@ -380,7 +387,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("will-topic"),
-        tools: BOTH,
+        tools: ALL,
         help: "The topic of the message that the server sends when this client is lost.",
         action: value!("topic", "no will topic", "--will-topic", |low, v| {
             let topic = text(v, "--will-topic")?;
@@ -392,7 +399,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("will-payload"),
-        tools: BOTH,
+        tools: ALL,
         help: "The message itself; empty if not given.",
         action: value!("message", "no will payload", "--will-payload", |low, v| {
             low.will.payload = Some(v.text.as_encoded_bytes().to_vec());
@@ -402,7 +409,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("will-qos"),
-        tools: BOTH,
+        tools: ALL,
         help: "Its quality of service; 0 if not given.",
         action: value!("qos", "no will QoS", "--will-qos", |low, v| {
             low.will.qos = qos(v).ok_or_else(|| format!("Invalid will QoS {}.", v.text.display()))?;
@@ -412,14 +419,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("will-retain"),
-        tools: BOTH,
+        tools: ALL,
         help: "Have the server keep it for later subscribers.",
         action: Action::Switch(|low| low.will.retain = true),
     },
     Flag {
         short: Some('M'),
         long: None,
-        tools: BOTH,
+        tools: ALL,
         help: "How many messages of QoS 1 and 2 may be under way at once; 20 if not given.",
         action: value!("count", "max_inflight not", "-M", |low, v| {
             let count = number(v).and_then(|n| u16::try_from(n).ok()).filter(|&count| count > 0);
@@ -428,54 +435,50 @@ pub(crate) const FLAGS: &[Flag] = &[
         }),
     },
     Flag {
-        short: Some('A'),
-        long: None,
-        tools: BOTH,
-        help: "The local address to connect from.",
-        action: value!("address", "no address", "-A", |low, v| {
-            let address = v.text.to_str().and_then(|text| text.parse().ok());
-            low.bind_address =
-                Some(address.ok_or_else(|| format!("Invalid address '{}'.", v.text.display()))?);
-            Ok(())
-        }),
-    },
-    Flag {
         short: None,
         long: Some("nodelay"),
-        tools: BOTH,
+        tools: ALL,
         help: "Send small packets at once instead of gathering them.",
         action: Action::Switch(|low| low.nodelay = true),
     },
     Flag {
+        short: Some('o'),
+        long: None,
+        tools: ALL,
+        help: "Read options from this file first, one per line, instead of those in \
+               ~/.config/mosquitto_pub, _sub or _rr.",
+        action: Action::OptionsFile,
+    },
+    Flag {
         short: Some('d'),
         long: Some("debug"),
-        tools: BOTH,
+        tools: ALL,
         help: "Print each packet that comes or goes.",
         action: Action::Switch(|low| low.debug = true),
     },
     Flag {
         short: None,
         long: Some("quiet"),
-        tools: BOTH,
+        tools: ALL,
         help: "Print no error messages, except for wrong options.",
         action: Action::Switch(|low| low.quiet = true),
     },
-    Flag { short: None, long: Some("help"), tools: BOTH, help: "Print this help.", action: Action::Help },
+    Flag { short: None, long: Some("help"), tools: ALL, help: "Print this help.", action: Action::Help },
     Flag {
         short: None,
         long: Some("version"),
-        tools: BOTH,
+        tools: ALL,
         help: "Print the version.",
         action: Action::Version,
     },
 ];
 
 /// The text of a value that must be one.
-fn text(value: Value<'_>, flag: &str) -> Result<String, String> {
+pub(super) fn text(value: Value<'_>, flag: &str) -> Result<String, String> {
     value.text.to_str().map(str::to_owned).ok_or_else(|| format!("Malformed UTF-8 in {flag} argument."))
 }
 
-fn set_text(slot: &mut Option<String>, value: Value<'_>, flag: &str) -> Result<(), String> {
+pub(super) fn set_text(slot: &mut Option<String>, value: Value<'_>, flag: &str) -> Result<(), String> {
     *slot = Some(text(value, flag)?);
     Ok(())
 }
@@ -499,10 +502,10 @@ fn qos(value: Value<'_>) -> Option<Qos> {
     }
 }
 
-fn set_topic(low: &mut Low, value: Value<'_>) -> Result<(), String> {
+pub(super) fn set_topic(low: &mut Low, value: Value<'_>) -> Result<(), String> {
     match value.tool {
         Tool::Sub => push_filter(&mut low.topics, value, "-t", "subscription topic"),
-        Tool::Pub => {
+        Tool::Pub | Tool::Rr => {
             let topic = text(value, "-t")?;
             // An empty one is found out after connecting, as in the original.
             if !topic.is_empty() {

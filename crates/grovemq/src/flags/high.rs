@@ -2,6 +2,7 @@
 
 use super::low::{Low, LowProperties, Property, PropertyId, PropertyValue, Source};
 use super::property::{DUPLICATE, PROTOCOL_ERROR, wrong_properties};
+use super::transport::{bind_address, transport};
 use super::{Complaint, Tool};
 use crate::format::Format;
 use grovemq_client::{
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     /// Print packets.
     pub debug: bool,
     pub quiet: bool,
+    /// What to tell before.
+    pub warning: Option<String>,
 }
 
 /// What `pub` is to do.
@@ -52,9 +55,20 @@ pub(crate) struct Subscribing {
     pub no_retained: bool,
     pub retained_only: bool,
     pub remove_retained: bool,
+    /// `rr`: published once the subscription stands.
+    pub request: Option<Request>,
 }
 
-const PORT: u16 = 1883;
+/// The request of `rr`.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// Everything but the payload.
+    pub message: Message,
+    pub source: Source,
+    /// Tell how long the response took.
+    pub latency: bool,
+}
+
 const KEEP_ALIVE: u16 = 60;
 /// Messages that may be under way without an acknowledgement, in either direction.
 const INFLIGHT_MAX: u16 = 20;
@@ -88,20 +102,40 @@ impl Subscribing {
         if low.no_retained && low.retained_only {
             return Err(Complaint::error("Combining '-R' and '--retained-only' makes no sense."));
         }
+        let handling = if low.no_retained { RetainHandling::Never } else { RetainHandling::Always };
+        Ok(Self::with(session, low, handling))
+    }
+
+    /// The subscription, request and printing of `rr`.
+    pub(crate) fn responding(mut low: Low) -> Result<Self, Complaint> {
+        low.count = Some(1);
+        let session = Session::new(&low, Tool::Rr)?.without_reconnecting();
+        let (Some(topic), Some(source), Some(response)) =
+            (low.topics.pop(), low.source.take(), low.response_topic.take())
+        else {
+            return Err(Complaint::error("All of topic, message, and response topic must be supplied."));
+        };
+        let mut properties = message_properties(&low.properties.publish);
+        if session.version == Version::V5 && properties.response_topic.replace(response.clone()).is_some() {
+            return Err(wrong_properties("PUBLISH", "Duplicate response topic."));
+        }
+        let message = Message::new(topic, "").qos(low.qos).properties(properties);
+        let request = Request { message, source, latency: low.latency };
+        low.topics = vec![response];
+        Ok(Self { request: Some(request), ..Self::with(session, low, RetainHandling::Always) })
+    }
+
+    fn with(session: Session, low: Low, handling: RetainHandling) -> Self {
         let options = SubscribeOptions {
             qos: low.qos,
             retain_as_published: low.retain_as_published,
-            retain_handling: low.retain_handling.unwrap_or(if low.no_retained {
-                RetainHandling::Never
-            } else {
-                RetainHandling::Always
-            }),
+            retain_handling: low.retain_handling.unwrap_or(handling),
             ..SubscribeOptions::default()
         };
         let subscriptions = low.topics.into_iter().map(|filter| Subscription { filter, options }).collect();
         let id = number_of(&low.properties.subscribe, PropertyId::SubscriptionIdentifier);
         let user = user_of(&low.properties.unsubscribe);
-        Ok(Self {
+        Self {
             session,
             subscribe: Subscribe { subscriptions, id, user: user_of(&low.properties.subscribe) },
             unsubscribe: (!low.unsubscribe.is_empty())
@@ -117,13 +151,15 @@ impl Subscribing {
             no_retained: low.no_retained,
             retained_only: low.retained_only,
             remove_retained: low.remove_retained,
-        })
+            request: None,
+        }
     }
 }
 
 impl Session {
     fn new(low: &Low, tool: Tool) -> Result<Self, Complaint> {
-        let version = low.version.unwrap_or(if low.scram { Version::V5 } else { Version::V311 });
+        let is_v5 = low.scram || tool == Tool::Rr;
+        let version = low.version.unwrap_or(if is_v5 { Version::V5 } else { Version::V311 });
         let will = will(low)?;
         let session_expiry = session_expiry(low, version)?;
         if low.persistent && low.client_id.is_none() {
@@ -140,7 +176,7 @@ impl Session {
             Some(prefix) => format!("{prefix}{}", std::process::id()),
             None => low.client_id.clone().unwrap_or_default(),
         };
-        let mut options = Options::new(low.host.as_deref().unwrap_or("localhost"), low.port.unwrap_or(PORT))
+        let mut options = Options::over(transport(low)?)
             .version(version)
             .client_id(client_id.clone())
             .clean_start(!low.persistent)
@@ -149,13 +185,13 @@ impl Session {
             .receive_maximum(receive_maximum(low))
             .disconnect_timeout(GOODBYE)
             .reconnect(RECONNECT)
-            .trace(low.debug || (tool == Tool::Sub && low.qos == Qos::ExactlyOnce));
+            .trace(low.debug || (tool != Tool::Pub && low.qos == Qos::ExactlyOnce));
         options = with_login(options, low, version)?;
         options = with_connect_properties(options, &low.properties.connect)?;
         if let Some(seconds) = session_expiry {
             options = options.session_expiry(seconds);
         }
-        if let Some(address) = low.bind_address {
+        if let Some(address) = bind_address(low)? {
             options = options.bind_address(address);
         }
         if let Some(will) = will {
@@ -168,11 +204,19 @@ impl Session {
             disconnect: disconnect_of(&low.properties),
             debug: low.debug,
             quiet: low.quiet,
+            warning: low.transport.warning(low.port),
         })
     }
 
     fn without_reconnecting(self) -> Self {
         Self { options: self.options.reconnect(Reconnect::Never), ..self }
+    }
+
+    /// Tells what is to be told before anything is done.
+    pub(crate) fn warn(&self) {
+        if let Some(line) = &self.warning {
+            self.complain(line);
+        }
     }
 
     /// Tells of an error, unless that is not wanted.

@@ -1,8 +1,9 @@
 //! A command line as it was typed: values read, nothing combined.
 
+use super::transport::LowTransport;
 use crate::format::Format;
 use grovemq_client::{Qos, RetainHandling, Version};
-use std::{ffi::OsString, net::IpAddr, time::Duration};
+use std::{ffi::OsString, time::Duration};
 
 /// What was typed. `None` and empty: the option was not given.
 #[derive(Debug, Default)]
@@ -10,7 +11,7 @@ use std::{ffi::OsString, net::IpAddr, time::Duration};
 pub(crate) struct Low {
     pub host: Option<String>,
     pub port: Option<u16>,
-    pub bind_address: Option<IpAddr>,
+    pub transport: LowTransport,
     pub nodelay: bool,
     pub keep_alive: Option<u16>,
     pub version: Option<Version>,
@@ -27,7 +28,7 @@ pub(crate) struct Low {
     pub debug: bool,
     pub quiet: bool,
 
-    /// In the order given; `pub` uses the last.
+    /// In the order given; `pub` and `rr` use the last.
     pub topics: Vec<String>,
     pub qos: Qos,
     pub source: Option<Source>,
@@ -49,9 +50,12 @@ pub(crate) struct Low {
     pub remove_retained: bool,
     pub retain_as_published: bool,
     pub retain_handling: Option<RetainHandling>,
+
+    pub response_topic: Option<String>,
+    pub latency: bool,
 }
 
-/// Where the payload of `pub` comes from.
+/// Where a payload comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Message(Vec<u8>),

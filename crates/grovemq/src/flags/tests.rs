@@ -5,8 +5,8 @@ use super::*;
 use grovemq_client::{Qos, RetainHandling, Version};
 use std::collections::BTreeSet;
 
-/// All options of Mosquitto 2.1's `mosquitto_pub` and `mosquitto_sub`.
-const ORIGINAL_BOTH: &str = "-A -c --disable-clean-session -d --debug -D --property --help -h --host -i --id -I \
+/// All options of Mosquitto 2.1's `mosquitto_pub`, `mosquitto_sub` and `mosquitto_rr`.
+const ORIGINAL_ALL: &str = "-A -c --disable-clean-session -d --debug -D --property --help -h --host -i --id -I \
     --id-prefix -k --keepalive -L --url -o -p --port -P --pw --quiet -S -u --username --unix -V \
     --protocol-version -x -M --nodelay --proxy --will-topic --will-payload --will-qos --will-retain --ws \
     --version --cafile --capath --cert --key --keyform --ciphers --insecure --no-tls --tls-alpn --tls-engine \
@@ -16,11 +16,12 @@ const ORIGINAL_PUB: &str = "-f --file -l --stdin-line -m --message -n --null-mes
 const ORIGINAL_SUB: &str = "-C -E --message-rate -N -F --pretty -R --random-filter --remove-retained \
     --retained-only --retain-as-published --retain-handling -T --filter-out -U --unsubscribe -v --verbose -w \
     --watch -W";
+const ORIGINAL_RR: &str = "-e -f --file -m --message -n --null-message -s --stdin-file -F -N --pretty -R -v --verbose -W \
+    --latency --retain-as-published --retain-handling";
 
 /// Every name by which the tool knows an option.
 fn names(tool: Tool) -> Vec<String> {
-    let flags = defs::FLAGS.iter().filter(|flag| flag.tools.contains(&tool));
-    flags
+    flags(tool)
         .flat_map(|flag| {
             let short = flag.short.map(|short| format!("-{short}"));
             short.into_iter().chain(flag.long.map(|long| format!("--{long}")))
@@ -32,9 +33,9 @@ fn set(names: &str) -> BTreeSet<String> {
     names.split_whitespace().map(str::to_owned).collect()
 }
 
-fn later(tool: Tool) -> BTreeSet<String> {
-    let later = defs::LATER.iter().filter(|later| later.tools.contains(&tool));
-    later.flat_map(|later| later.names.iter().map(|name| (*name).to_owned())).collect()
+fn refused(tool: Tool) -> BTreeSet<String> {
+    let refused = defs::REFUSED.iter().filter(|refused| refused.tools.contains(&tool));
+    refused.flat_map(|refused| refused.names.iter().map(|name| (*name).to_owned())).collect()
 }
 
 fn parse_line(tool: Tool, line: &str) -> Result<Parsed, Complaint> {
@@ -51,7 +52,8 @@ fn low(tool: Tool, line: &str) -> Low {
 fn complaint(tool: Tool, line: &str) -> String {
     let high = match parse_line(tool, line) {
         Ok(Parsed::Run(low)) if tool == Tool::Pub => Publishing::new(*low).map(drop),
-        Ok(Parsed::Run(low)) => Subscribing::new(*low).map(drop),
+        Ok(Parsed::Run(low)) if tool == Tool::Sub => Subscribing::new(*low).map(drop),
+        Ok(Parsed::Run(low)) => Subscribing::responding(*low).map(drop),
         Ok(other) => panic!("{line}: {other:?}"),
         Err(complaint) => Err(complaint),
     };
@@ -60,7 +62,7 @@ fn complaint(tool: Tool, line: &str) -> String {
 
 #[test]
 fn no_name_stands_for_two_options() {
-    for tool in [Tool::Pub, Tool::Sub] {
+    for tool in [Tool::Pub, Tool::Sub, Tool::Rr] {
         let names = names(tool);
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
     }
@@ -68,7 +70,7 @@ fn no_name_stands_for_two_options() {
 
 #[test]
 fn each_option_is_in_the_help() {
-    for tool in [Tool::Pub, Tool::Sub] {
+    for tool in [Tool::Pub, Tool::Sub, Tool::Rr] {
         let help = help(tool, "x");
         for name in names(tool) {
             let is_there = |word: &str| word.trim_end_matches(',') == name;
@@ -80,12 +82,15 @@ fn each_option_is_in_the_help() {
 }
 
 #[test]
-fn the_originals_options_are_there_or_known_to_come() {
-    for (tool, own) in [(Tool::Pub, ORIGINAL_PUB), (Tool::Sub, ORIGINAL_SUB)] {
-        let original = &set(ORIGINAL_BOTH) | &set(own);
+fn the_originals_options_are_there_or_refused_with_a_reason() {
+    for (tool, own) in [(Tool::Pub, ORIGINAL_PUB), (Tool::Sub, ORIGINAL_SUB), (Tool::Rr, ORIGINAL_RR)] {
+        let original = &set(ORIGINAL_ALL) | &set(own);
         let ours: BTreeSet<String> = names(tool).into_iter().collect();
-        let later = later(tool);
-        assert_eq!(&original - &ours, later, "{tool:?}: what is not there is listed as such, and only that");
+        assert_eq!(
+            &original - &ours,
+            refused(tool),
+            "{tool:?}: what is not there is listed as such, and only that"
+        );
         // A long name for `-x`, which has none in the original, and what the original cannot do.
         assert_eq!(&ours - &original, set("--session-expiry-interval --scram"), "{tool:?}");
     }
@@ -97,7 +102,11 @@ fn unknown_options_get_a_hint() {
         (Tool::Pub, "-C 1", "Error: Unknown option '-C'."),
         (Tool::Pub, "stray", "Error: Unknown option 'stray'."),
         (Tool::Sub, "--topik a", "Error: Unknown option '--topik'.\nDid you mean '--topic'?"),
-        (Tool::Sub, "--cafile x", "Error: Unknown option '--cafile'.\nThis version does not have it yet."),
+        (
+            Tool::Sub,
+            "--psk x",
+            "Error: Unknown option '--psk'.\nTLS has no pre-shared keys here: use certificates.",
+        ),
         (Tool::Sub, "--", "Error: Unknown option '--'."),
         (Tool::Sub, "-", "Error: Unknown option '-'."),
         (Tool::Sub, "-th", "Error: Unknown option '-th'."),
@@ -152,9 +161,43 @@ fn wrong_command_lines() {
         (Tool::Sub, "-C x", "Error: Invalid message count \"0\"."),
         (Tool::Sub, "-W -1", "Error: Invalid timeout \"-1\"."),
         (Tool::Sub, "-F %z", "Error: Invalid format specifier 'z'."),
+        (Tool::Rr, "-t a -m x", "Error: All of topic, message, and response topic must be supplied."),
+        (Tool::Rr, "-t a -n -e a/#", "Error: Invalid response topic 'a/#', does it contain '+' or '#'?"),
+        (
+            Tool::Rr,
+            "-t a -n -e b -D publish response-topic c",
+            "Error in PUBLISH properties: Duplicate response topic.",
+        ),
         (Tool::Sub, "-t a -R --retained-only", "Error: Combining '-R' and '--retained-only' makes no sense."),
     ] {
         assert_eq!(complaint(tool, line), text, "{tool:?} {line}");
+    }
+}
+
+#[test]
+fn wrong_ways_to_the_server() {
+    for (line, text) in [
+        ("-L", "Error: -L argument given but no URL specified."),
+        ("-L h", "Error: unsupported URL scheme."),
+        ("-L http://h/t", "Error: unsupported URL scheme."),
+        ("-L mqtt://h", "Error: Invalid URL for -L argument specified - topic missing."),
+        ("-L mqtt://h:0/t", "Error: Invalid port given: 0"),
+        ("-o", "Error: -o argument given but no options file specified."),
+        ("--proxy h", "Error: Unsupported proxy protocol: h"),
+        ("--proxy socks5h://", "Error: Invalid proxy."),
+        ("--proxy socks5h://h:0", "Error: Invalid proxy port 0"),
+        ("--tls-version tlsv1", "Error: Problem setting TLS options, check the options are valid."),
+        ("-t a --cert x", "Error: Both certfile and keyfile must be provided if one of them is set."),
+        ("-t a --keyform pem", "Error: If keyform is set, keyfile must be also specified."),
+        (
+            "-t a --key x --cert x --keyform x",
+            "Error: Problem setting key form, it must be one of 'pem' or 'engine'.",
+        ),
+        ("-t a --cafile no/such", "Error: Problem setting TLS options: File not found.\nno/such"),
+        ("-t a -A no-such-host.invalid", "Unable to connect (Lookup error.)."),
+    ] {
+        assert_eq!(complaint(Tool::Pub, line), text, "pub {line}");
+        assert_eq!(complaint(Tool::Sub, line), text, "sub {line}");
     }
 }
 
@@ -265,4 +308,45 @@ fn help_and_version_go_before_later_mistakes() {
     assert!(matches!(parse_line(Tool::Sub, "-t a --help --foo"), Ok(Parsed::Help)));
     assert!(matches!(parse_line(Tool::Sub, "--version --foo"), Ok(Parsed::Version)));
     assert!(parse_line(Tool::Sub, "--foo --help").is_err());
+}
+
+#[test]
+fn a_url_says_where_who_and_what() {
+    let plan = low(Tool::Sub, "-t b -L wss://me:pass:word@[::1]:9001/a/+/b");
+    assert_eq!((plan.host.as_deref(), plan.port), (Some("::1"), Some(9001)));
+    assert_eq!((plan.username.as_deref(), plan.password.as_deref()), (Some("me"), Some(&b"pass:word"[..])));
+    assert!(plan.transport.secure_url && plan.transport.websocket);
+    assert_eq!(plan.topics, ["b", "a/+/b"]);
+
+    // the later of two wins, whichever kind it is
+    let plan = low(Tool::Pub, "-p 1 -L mqtt://h/a -p 2");
+    assert_eq!((plan.host.as_deref(), plan.port, plan.transport.secure_url), (Some("h"), Some(2), false));
+}
+
+#[test]
+fn the_way_to_the_server() {
+    let rows = [
+        ("", "Tcp { host: \"localhost\", port: 1883, proxy: None }", false, false),
+        ("-p 8883 --no-tls", "port: 8883", false, false),
+        ("-L mqtt://h:8883/a", "port: 8883", false, false),
+        ("--ws", "port: 80,", false, true),
+        ("-L ws://h/a", "port: 80,", false, true),
+        ("--unix /run/x -p 8883", "Unix(\"/run/x\")", false, false),
+        (
+            "--proxy socks5h://u%40:p@h",
+            "Socks5 { host: \"h\", port: 1080, user: Some(\"u@\") }",
+            false,
+            false,
+        ),
+    ];
+    for (line, link, tls, websocket) in rows {
+        let low = low(Tool::Pub, &format!("-t a -n {line}"));
+        let shown = format!("{:?}", transport::transport(&low).unwrap());
+        assert!(shown.contains(link), "{line}: {shown}");
+        assert_eq!(shown.contains("tls: Some("), tls, "{line}: {shown}");
+        assert_eq!(shown.contains("websocket: Some("), websocket, "{line}: {shown}");
+    }
+    let warning = |line| low(Tool::Pub, line).transport.warning(None);
+    assert!(warning("--insecure --cafile x").is_none());
+    assert!(warning("--insecure").is_some_and(|line| line.contains("not encrypted")));
 }

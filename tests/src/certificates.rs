@@ -8,19 +8,21 @@ use rcgen::{
 };
 
 /// Somebody who signs.
-pub(crate) struct Authority {
+#[derive(Debug)]
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 /// A certificate and its key, as PEM.
-pub(crate) struct Pair {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+#[derive(Debug)]
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
 }
 
 impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = params(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -30,12 +32,12 @@ impl Authority {
     }
 
     /// A certificate for the server `localhost`.
-    pub(crate) fn server(&self, name: &str) -> Pair {
+    pub fn server(&self, name: &str) -> Pair {
         self.sign(&params(name))
     }
 
     /// A client's certificate with a serial number by which it can be revoked.
-    pub(crate) fn client(&self, name: &str, serial: u64) -> Pair {
+    pub fn client(&self, name: &str, serial: u64) -> Pair {
         let mut params = params(name);
         params.distinguished_name.push(DnType::OrganizationName, "Grove");
         params.serial_number = Some(SerialNumber::from(serial));
@@ -43,7 +45,7 @@ impl Authority {
     }
 
     /// A client's certificate that was valid long ago.
-    pub(crate) fn expired_client(&self, name: &str) -> Pair {
+    pub fn expired_client(&self, name: &str) -> Pair {
         let mut params = params(name);
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
@@ -51,7 +53,7 @@ impl Authority {
     }
 
     /// A list that revokes these serial numbers.
-    pub(crate) fn revoke(&self, serials: &[u64]) -> String {
+    pub fn revoke(&self, serials: &[u64]) -> String {
         let revoked = serials.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -69,7 +71,7 @@ impl Authority {
         params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
-    pub(crate) fn pem(&self) -> &str {
+    pub fn pem(&self) -> &str {
         &self.pem
     }
 
@@ -82,7 +84,7 @@ impl Authority {
 
 impl Pair {
     /// Writes `NAME.crt` and `NAME.key`.
-    pub(crate) fn write(&self, dir: &Path, name: &str) {
+    pub fn write(&self, dir: &Path, name: &str) {
         std::fs::write(dir.join(format!("{name}.crt")), &self.certificate).unwrap();
         std::fs::write(dir.join(format!("{name}.key")), &self.key).unwrap();
     }
