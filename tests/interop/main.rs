@@ -9,4 +9,5 @@ mod debian_broker;
 mod debian_tools;
 mod listening;
 mod paho_client;
+mod scram_client;
 mod tshark_capture;
