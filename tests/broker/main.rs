@@ -8,6 +8,7 @@ mod dialogue;
 mod fairness;
 mod faults;
 mod persistence;
+mod reload;
 mod scram;
 mod security;
 mod shards;

@@ -29,6 +29,14 @@ const FORM: &[&str] = &[
     "One directive stands on each line: its name, a space, its value. A `#` in the first column makes a comment; there \
      are no comments behind a value. Blank lines mean nothing.",
     "A truth value is `true` or `false`, also `1` or `0`. A number may be decimal, `0x` hexadecimal or `0` octal.",
+    "SIGHUP, `grovemq signal config-reload`, makes the broker read its configuration and all files named in it again. With \
+     any mistake nothing changes, and the log names each mistake with its place. Clients stay connected: what they were \
+     promised when they connected (packet size, QoS, keep-alive, aliases, window) holds until they go, all else at once. \
+     Messages that wait for a client which may no longer read them are dropped. A listener that is no longer configured \
+     closes its door, and who came in stays until he goes. Told and closed are: clients whose user or password the password \
+     file no longer has, clients without a user name where `allow_anonymous` has become false, and all clients of a listener \
+     whose `protocol`, `mount_point`, use of TLS, of client certificates, of the PROXY protocol or of names in place of ids \
+     has changed.",
     "`grovemq check FILE` tells all mistakes of a file with their places, and with `--effective` what the file amounts to.",
 ];
 
@@ -159,19 +167,19 @@ fn facts(option: &Opt) -> Vec<String> {
         let names: Vec<String> = option.aliases.iter().map(|name| format!("`{name}`")).collect();
         facts.push(format!("Also called {}.", names.join(", ")));
     }
-    if option.reload {
-        facts.push(on_reload(option.name).into());
+    if option.support == Support::Supported {
+        facts.push(on_reload(option).into());
     }
     facts
 }
 
-/// What a reload does today about a directive that the original reads again.
-fn on_reload(name: &str) -> &'static str {
-    match name {
-        "connection_messages" | "sys_interval" => "Read again on a reload.",
-        "password_file" | "acl_file" | "certfile" | "keyfile" => "The file is read again on a reload.",
-        name if name.starts_with("log_") => "Read again on a reload.",
-        _ => "A change takes effect at the next start.",
+fn on_reload(option: &Opt) -> &'static str {
+    match option.name {
+        _ if !option.reload => "A change takes effect after a restart.",
+        "password_file" | "acl_file" | "certfile" | "keyfile" | "cafile" | "capath" | "crlfile" => {
+            "A reload reads the file again."
+        }
+        _ => "A reload takes it over.",
     }
 }
 

@@ -11,6 +11,7 @@ use grovemq_core::Time;
 use grovemq_core::observe::Peer;
 use grovemq_net::Listener;
 use mio::{Interest, Registry, Token};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -30,9 +31,28 @@ pub(crate) struct Door {
     pub(crate) rules: Option<Arc<Rules>>,
 }
 
+/// What becomes of the doors when the configuration changes.
+#[derive(Debug)]
+pub(crate) struct DoorChange {
+    /// By the number of the listener an open door has had: what it is from now on. Doors not named are closed.
+    pub(crate) kept: BTreeMap<u16, DoorTerms>,
+    pub(crate) opened: Vec<Door>,
+    pub(crate) lobbies: Vec<LobbyDoor>,
+    pub(crate) total_max: Option<usize>,
+}
+
+/// A door's part in the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct DoorTerms {
+    pub(crate) index: u16,
+    pub(crate) max: Option<usize>,
+    pub(crate) rules: Option<Arc<Rules>>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    doors: Vec<Door>,
+    /// By token; places of closed doors are free.
+    doors: Vec<Option<Door>>,
     /// Doors that may have more to accept.
     busy: Vec<bool>,
     entries: Arc<Entries>,
@@ -57,7 +77,7 @@ impl Acceptor {
     ) -> Self {
         Self {
             busy: vec![false; doors.len()],
-            doors,
+            doors: doors.into_iter().map(Some).collect(),
             entries,
             lobbies,
             next_lobby: 0,
@@ -71,9 +91,56 @@ impl Acceptor {
 
     pub(crate) fn register(&mut self, registry: &Registry) -> io::Result<()> {
         for (i, door) in self.doors.iter_mut().enumerate() {
-            registry.register(&mut door.listener, Token(FIRST - i), Interest::READABLE)?;
+            if let Some(door) = door {
+                registry.register(&mut door.listener, Token(FIRST - i), Interest::READABLE)?;
+            }
         }
         Ok(())
+    }
+
+    /// Gives doors up, with their sockets still open.
+    pub(crate) fn take(&mut self, registry: &Registry, listeners: &[u16]) -> Vec<Door> {
+        let mut taken = Vec::new();
+        for place in &mut self.doors {
+            if let Some(mut door) = place.take_if(|d| listeners.contains(&d.index)) {
+                registry.deregister(&mut door.listener).ok();
+                taken.push(door);
+            }
+        }
+        taken
+    }
+
+    /// Closes, changes and opens doors.
+    pub(crate) fn change(&mut self, registry: &Registry, change: DoorChange) {
+        let DoorChange { kept, opened, lobbies, total_max } = change;
+        let closed: Vec<u16> = self.doors.iter().flatten().map(|d| d.index).collect();
+        let closed: Vec<u16> = closed.into_iter().filter(|index| !kept.contains_key(index)).collect();
+        drop(self.take(registry, &closed));
+        for door in self.doors.iter_mut().flatten() {
+            if let Some(terms) = kept.get(&door.index).cloned() {
+                (door.index, door.max, door.rules) = (terms.index, terms.max, terms.rules);
+            }
+        }
+        (self.lobbies, self.total_max) = (lobbies, total_max);
+        for door in opened {
+            self.put(registry, door);
+        }
+    }
+
+    fn put(&mut self, registry: &Registry, mut door: Door) {
+        let place = self.doors.iter().position(Option::is_none).unwrap_or(self.doors.len());
+        if let Err(e) = registry.register(&mut door.listener, Token(FIRST - place), Interest::READABLE) {
+            let listener = door.listener.address().map_or_else(|_| String::new(), |a| a.to_string());
+            self.log.error(format!("Error: Unable to accept connections on {listener}: {e}."));
+            return;
+        }
+        // clients may be waiting already
+        if let (Some(free), Some(busy)) = (self.doors.get_mut(place), self.busy.get_mut(place)) {
+            (*free, *busy) = (Some(door), true);
+        } else {
+            self.doors.push(Some(door));
+            self.busy.push(true);
+        }
     }
 
     /// Notes an event; `false` when it is not for a door.
@@ -128,7 +195,7 @@ impl Acceptor {
 
     /// `true` when there may be more to accept.
     fn accept_some(&mut self, door: usize, arrivals: &mut Vec<Arrival>) -> io::Result<bool> {
-        let Some(door) = self.doors.get(door) else { return Ok(false) };
+        let Some(Some(door)) = self.doors.get(door) else { return Ok(false) };
         for _ in 0..ACCEPTS_PER_TURN {
             match door.listener.accept() {
                 Ok((stream, address)) => {

@@ -2,39 +2,34 @@
 
 use crate::StartError;
 use crate::acceptor::Door;
+use crate::listeners::Slot;
 use crate::log::Log;
-use crate::tls::{Rules, has_entry};
-use grovemq_config::{Config, Listener, Protocol, SocketDomain};
+use grovemq_config::{Listener, Protocol, SocketDomain};
 use grovemq_net::{Address, Inherited, listen, listen_unix};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
-/// Opens the sockets of all listeners, or takes those that the service manager has opened.
-pub(crate) fn open(config: &Config, log: &Log) -> Result<Vec<Door>, StartError> {
-    let mut inherited = Inherited::take();
-    let mut doors = Vec::new();
-    for (index, listener) in config.listeners.iter().enumerate() {
-        let count = Arc::new(AtomicUsize::new(0));
-        let rules = has_entry(listener).then(|| Arc::new(Rules::of(listener)));
-        for socket in sockets(listener, &mut inherited, doors.is_empty(), log)? {
-            doors.push(Door {
-                listener: socket,
-                index: u16::try_from(index).unwrap_or(u16::MAX),
-                count: count.clone(),
-                max: listener.max_connections.map(|n| n as usize),
-                rules: rules.clone(),
-            });
-        }
+/// Opens the sockets of a listener, or takes those that the service manager has opened.
+pub(crate) fn open(
+    slot: &Slot,
+    number: usize,
+    inherited: &mut Inherited,
+    is_first: bool,
+    log: &Log,
+) -> Result<Vec<Door>, StartError> {
+    let sockets = sockets(&slot.listener, inherited, is_first, log)?;
+    Ok(sockets.into_iter().map(|socket| door(slot, number, socket)).collect())
+}
+
+pub(crate) fn door(slot: &Slot, number: usize, socket: grovemq_net::Listener) -> Door {
+    Door {
+        listener: socket,
+        index: u16::try_from(number).unwrap_or(u16::MAX),
+        count: slot.count.clone(),
+        max: slot.max(),
+        rules: slot.rules(),
     }
-    for address in inherited.addresses() {
-        log.warning(format!(
-            "Warning: The service manager opened {address}, but no listener is configured for it."
-        ));
-    }
-    Ok(doors)
 }
 
 fn sockets(
@@ -124,13 +119,4 @@ fn place(listener: &Listener) -> String {
         Some(host) => format!("{host}, port {}", listener.port),
         None => format!("port {}", listener.port),
     }
-}
-
-/// The ports the listeners have; 0 for sockets of the file system.
-pub(crate) fn ports(config: &Config, doors: &[Door]) -> Arc<[u16]> {
-    let port = |i: usize, l: &Listener| {
-        let door = doors.iter().find(|d| usize::from(d.index) == i);
-        door.and_then(|d| d.listener.local_addr()).map_or(l.port, |a| a.port())
-    };
-    config.listeners.iter().enumerate().map(|(i, l)| port(i, l)).collect()
 }

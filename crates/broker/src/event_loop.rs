@@ -206,6 +206,20 @@ impl EventLoop {
                 acceptor.register(self.poll.registry())?;
                 self.acceptor = Some(acceptor);
             }
+            Letter::TakeDoors(listeners, reply) => {
+                let doors = self.acceptor.as_mut().map(|a| a.take(self.poll.registry(), &listeners));
+                // who asked may have stopped waiting
+                drop(reply.send(doors.unwrap_or_default()));
+            }
+            Letter::ChangeDoors(change) => {
+                if let Some(acceptor) = &mut self.acceptor {
+                    acceptor.change(self.poll.registry(), *change);
+                }
+            }
+            Letter::Settings(settings, revoked, reply) => {
+                self.shard.handle_settings(settings, revoked);
+                reply.send(()).ok();
+            }
             Letter::Moved(arrival, bytes) => self.open(now, arrival, bytes),
             Letter::Mail(batch) => self.shard.handle_mail(now, &batch),
             Letter::Persisted(point) => self.shard.handle_persisted(now, point),

@@ -1,11 +1,11 @@
 //! Where an event loop gets its post: new connections, verdicts, other shards' messages.
 
-use crate::acceptor::Acceptor;
+use crate::acceptor::{Acceptor, Door, DoorChange};
 use crate::limits::INBOX_MESSAGES_MAX;
 use grovemq_codec::Qos;
 use grovemq_core::access::Login;
 use grovemq_core::observe::{Census, Peer, Stats};
-use grovemq_core::{Batch, Key, Verdict};
+use grovemq_core::{Batch, Key, Revoked, Settings, Verdict};
 use grovemq_net::Stream;
 use mio::Waker;
 use std::io;
@@ -19,6 +19,11 @@ pub(crate) enum Letter {
     Accepted(Arrival),
     /// The listening sockets, for the first shard to serve.
     Doors(Box<Acceptor>),
+    /// Gives the doors of these listeners back, closed to everybody.
+    TakeDoors(Vec<u16>, Sender<Vec<Door>>),
+    ChangeDoors(Box<DoorChange>),
+    /// Other settings, with the users whose logins no longer count; an answer once they are in force.
+    Settings(Arc<Settings>, Arc<[Revoked]>, Sender<()>),
     /// A connection whose client lives here, with the bytes read so far.
     Moved(Arrival, Vec<u8>),
     Mail(Batch),

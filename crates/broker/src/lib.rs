@@ -11,10 +11,12 @@ mod doors;
 mod event_loop;
 mod inbox;
 mod limits;
+mod listeners;
 mod lobby;
 mod log;
 mod observer;
 mod persistence;
+mod reload;
 mod security;
 mod settings;
 mod sys;
@@ -24,17 +26,19 @@ mod watch;
 
 pub use log::Log;
 
-use acceptor::Acceptor;
+use acceptor::{Acceptor, Door};
 use event_loop::{EventLoop, Neighbours, WAKE};
 use grovemq_codec::Qos;
 use grovemq_config::{Config, LogType};
 use grovemq_core::{Router, Settings, Shard};
+use grovemq_net::Inherited;
 use inbox::{Inbox, Letter};
+use listeners::{Slot, State};
 use lobby::{Lobby, LobbyDoor};
 use mio::{Poll, Waker};
-use observer::LogObserver;
+use observer::{LogObserver, Ports};
 use persistence::{Keeper, Persistence};
-use security::{Gate, Security};
+use security::{Gates, Read, Security};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -45,12 +49,14 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 use sys::Sys;
-use tls::Entries;
+use tls::{Entries, Made};
 
 /// A running broker.
 #[derive(Debug)]
 pub struct Broker {
-    addresses: Vec<SocketAddr>,
+    /// The listeners by their numbers.
+    slots: Vec<Slot>,
+    total_max: Option<usize>,
     inboxes: Vec<Arc<Inbox>>,
     threads: Vec<JoinHandle<()>>,
     /// The way to the store and its thread, where there is one.
@@ -59,11 +65,14 @@ pub struct Broker {
     sys: SyncSender<sys::Job>,
     stop: Arc<AtomicBool>,
     security: Security,
+    gates: Gates,
+    ports: Ports,
     entries: Arc<Entries>,
-    /// Keeps the thread that looks at certificates.
-    watch: std::sync::mpsc::Sender<()>,
+    /// Keeps the thread that looks at certificates, if there is one.
+    watch: Option<std::sync::mpsc::Sender<()>>,
     lobbies: Vec<LobbyDoor>,
-    router: Arc<Router>,
+    /// Of all hashes.
+    seed: u64,
     log: Log,
 }
 
@@ -84,31 +93,36 @@ pub enum StartError {
 impl Broker {
     /// Opens the listeners and starts the event loops. Says so in the log, in the original's lines.
     pub fn start(config: &Config, log: Log) -> Result<Self, StartError> {
-        let (security, warnings) = Security::load(config).map_err(StartError::Files)?;
-        let (entries, more) = Entries::load(config).map_err(StartError::Tls)?;
+        let (read, warnings) = Read::all(&config.listeners).map_err(StartError::Files)?;
+        let places = listeners::assign(&[], &config.listeners).unwrap_or_default();
+        let mut slots = listeners::advance(&[], &config.listeners, &places);
+        let (made, more) =
+            Made::of(config.listeners.iter().cloned().map(Some).collect()).map_err(StartError::Tls)?;
         for warning in warnings.into_iter().chain(more) {
             log.warning(warning);
         }
-        let entries = Arc::new(entries);
-        let doors = doors::open(config, &log)?;
-        let addresses = doors.iter().filter_map(|d| d.listener.local_addr()).collect();
+        let mut security = Security::default();
+        security.commit(read);
+        listeners::guard(&mut slots, &security);
+        let doors = open_doors(&mut slots, &log)?;
         let seed = RandomState::new().hash_one("seed");
         let (epoch, wall_clock) = (Instant::now(), SystemTime::now());
         let mut store = persistence::open(config, wall_clock).map_err(StartError::Store)?;
-        let settings = settings::settings(config, &security, seed);
         let store_epoch = store.is_some().then(|| persistence::millis(wall_clock));
+        let settings = settings::settings(config, &slots, seed);
         let settings = Arc::new(Settings { store_epoch, ..settings });
         let router = Arc::new(Router::new(foldhash::fast::FixedState::with_seed(seed)));
-        let ports: Arc<[u16]> = doors::ports(config, &doors);
+        let gates = Gates::new(slots.iter().map(|s| s.gate.clone()).collect::<Vec<_>>().into());
+        let ports = Ports::new(slots.iter().map(Slot::port).collect::<Vec<_>>().into());
         let mut threads = Vec::new();
         let (sys, jobs) = sys::channel();
-        let observer = LogObserver { log: log.clone(), ports };
+        let observer = LogObserver { log: log.clone(), ports: ports.clone() };
         let mut shards = make_shards(shard_count(config), &settings, &router, &observer);
         if let Some(store) = &mut store {
             persistence::recover(&mut **store, &mut shards, &router, &log).map_err(StartError::Store)?;
         }
         let persistence = store.is_some().then(Persistence::default);
-        let inboxes = start_shards(shards, epoch, &security, &sys, persistence.as_ref(), &log, &mut threads)
+        let inboxes = start_shards(shards, epoch, &gates, &sys, persistence.as_ref(), &log, &mut threads)
             .map_err(StartError::Thread)?;
         let persistence = persistence.zip(store).map(|(persistence, store)| {
             let keeper =
@@ -118,75 +132,72 @@ impl Broker {
         let persistence = persistence.transpose().map_err(StartError::Thread)?;
         log.publish_with(log_publisher(&inboxes));
         threads.push(start_sys(config, jobs, &inboxes, &router, &log).map_err(StartError::Thread)?);
-        let stop = Arc::new(AtomicBool::new(false));
-        let lobbies = if doors.iter().any(|d| d.rules.is_some()) {
-            let count = inboxes.len().min(limits::LOBBIES_MAX);
-            start_lobbies(count, &inboxes, &stop, &log, &mut threads).map_err(StartError::Thread)?
-        } else {
-            Vec::new()
-        };
-        let (watch, stop_watch) = std::sync::mpsc::channel();
-        if entries.has_files() {
-            let (entries, own_log) = (entries.clone(), log.clone());
-            let look = move || {
-                watch::run(&entries, &own_log, &stop_watch);
-                Ok(())
-            };
-            threads.push(spawn("watch", &log, look).map_err(StartError::Thread)?);
-        }
         let total_max = config.limits.global_max_connections.map(|n| n as usize);
-        let acceptor = Acceptor::new(doors, entries.clone(), lobbies.clone(), total_max, log.clone());
-        if let Some(first) = inboxes.first() {
-            first.post(Letter::Doors(Box::new(acceptor)));
-        }
-        Ok(Self {
-            addresses,
+        let watched = made.has_files();
+        let mut broker = Self {
+            slots,
+            total_max,
             inboxes,
             threads,
             persistence,
             sys,
-            stop,
+            stop: Arc::default(),
             security,
-            entries,
-            watch,
-            lobbies,
-            router,
+            gates,
+            ports,
+            entries: Arc::new(Entries::new(made)),
+            watch: None,
+            lobbies: Vec::new(),
+            seed,
             log,
-        })
+        };
+        broker.admit(doors, watched).map_err(StartError::Thread)?;
+        Ok(broker)
     }
 
-    /// The sockets that listen, in the order of the configuration.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// The sockets that listen, in the order of the configuration at the start.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let open = self.slots.iter().filter(|s| s.state == State::Open);
+        open.flat_map(|s| s.addresses.iter().copied()).collect()
     }
 
-    /// Reads certificates, password and ACL files again; with any error all of that kind stays as it was.
-    pub fn reload(&self) {
-        watch::reload(&self.entries, &self.log);
-        match self.security.reload() {
-            Ok(warnings) => {
-                for warning in warnings {
-                    self.log.warning(warning);
-                }
-                self.router.invalidate();
-            }
-            Err(errors) => {
-                for error in errors {
-                    self.log.error(error);
-                }
-                self.log.error("Error: Nothing was reloaded, the previous settings stay in force.");
-            }
+    /// Lets the first clients in.
+    fn admit(&mut self, doors: Vec<Door>, watched: bool) -> io::Result<()> {
+        if doors.iter().any(|d| d.rules.is_some()) {
+            self.ensure_lobbies()?;
         }
+        if watched {
+            self.ensure_watch()?;
+        }
+        let (entries, lobbies) = (self.entries.clone(), self.lobbies.clone());
+        let acceptor = Acceptor::new(doors, entries, lobbies, self.total_max, self.log.clone());
+        if let Some(first) = self.inboxes.first() {
+            first.post(Letter::Doors(Box::new(acceptor)));
+        }
+        Ok(())
     }
 
-    /// Takes over those settings of another configuration that need no new sockets and concern no client: the log, the
-    /// period of `$SYS`, what `listListeners` shows.
-    ///
-    /// # Errors
-    /// A log file cannot be opened, and nothing was taken over; the text names it.
-    pub fn apply(&self, config: &Config) -> Result<(), String> {
-        self.log.change(&config.log)?;
-        self.sys.send(sys::Job::Configure(config.sys_interval, control::listed(config))).ok();
+    /// Starts the threads for handshakes when they are needed first.
+    fn ensure_lobbies(&mut self) -> io::Result<()> {
+        if self.lobbies.is_empty() {
+            let count = self.inboxes.len().min(limits::LOBBIES_MAX);
+            self.lobbies = start_lobbies(count, &self.inboxes, &self.stop, &self.log, &mut self.threads)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the thread that looks at certificates when there are some.
+    fn ensure_watch(&mut self) -> io::Result<()> {
+        if self.watch.is_none() {
+            let (watch, stop) = std::sync::mpsc::channel();
+            let (entries, log) = (self.entries.clone(), self.log.clone());
+            let look = move || {
+                watch::run(&entries, &log, &stop);
+                Ok(())
+            };
+            self.threads.push(spawn("watch", &self.log, look)?);
+            self.watch = Some(watch);
+        }
         Ok(())
     }
 
@@ -229,7 +240,7 @@ impl Broker {
 /// Loads certificates, keys and lists of all listeners as a start would, and forgets them: warnings, also of certificates
 /// that have ended or soon will, or every error.
 pub fn check_certificates(config: &Config) -> Result<Vec<String>, Vec<String>> {
-    let (_, mut warnings) = Entries::load(config)?;
+    let (_, mut warnings) = Made::of(config.listeners.iter().cloned().map(Some).collect())?;
     warnings.extend(tls::ending(config, SystemTime::now()));
     Ok(warnings)
 }
@@ -271,6 +282,23 @@ fn shard_count(config: &Config) -> usize {
     config.shards.filter(|n| *n > 0).map_or(cores, usize::from).clamp(1, limits::SHARDS_MAX)
 }
 
+/// The sockets of all listeners.
+fn open_doors(slots: &mut [Slot], log: &Log) -> Result<Vec<Door>, StartError> {
+    let mut inherited = Inherited::take();
+    let mut all = Vec::new();
+    for (number, slot) in slots.iter_mut().enumerate() {
+        let doors = doors::open(slot, number, &mut inherited, all.is_empty(), log)?;
+        slot.addresses = doors.iter().filter_map(|d| d.listener.local_addr()).collect();
+        all.extend(doors);
+    }
+    for address in inherited.addresses() {
+        log.warning(format!(
+            "Warning: The service manager opened {address}, but no listener is configured for it."
+        ));
+    }
+    Ok(all)
+}
+
 fn make_shards(
     count: usize,
     settings: &Arc<Settings>,
@@ -285,14 +313,13 @@ fn make_shards(
 fn start_shards(
     shards: Vec<Shard>,
     epoch: Instant,
-    security: &Security,
+    gates: &Gates,
     sys: &SyncSender<sys::Job>,
     persistence: Option<&Persistence>,
     log: &Log,
     threads: &mut Vec<JoinHandle<()>>,
 ) -> io::Result<Vec<Arc<Inbox>>> {
-    let gates: Arc<[Gate]> = security.gates.clone().into();
-    let logins = security::start_login_threads(&gates)?;
+    let logins = security::start_login_threads(gates)?;
     let polls = shards.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
     let inboxes = polls
         .iter()

@@ -38,6 +38,10 @@ pub(crate) const LOBBY_TIME_MAX: Duration = Duration::from_secs(10);
 pub(crate) const LOBBIES_MAX: usize = 4;
 /// Between two looks at the files of certificates.
 pub(crate) const WATCH_PERIOD: Duration = Duration::from_secs(3);
+/// Addresses and terms of listeners there may have been since the start.
+pub(crate) const LISTENER_NUMBERS_MAX: usize = 4096;
+/// How long the event loops have to take a reload over before the broker goes on without their answer.
+pub(crate) const RELOAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// More shards than this are never started.
 pub(crate) const SHARDS_MAX: usize = 64;
 

@@ -25,6 +25,12 @@ pub struct Log {
     switches: Arc<Switches>,
 }
 
+/// Other settings whose destinations are open.
+pub(crate) struct Prepared {
+    outputs: Vec<Output>,
+    settings: Settings,
+}
+
 /// What a reload may change under those who write.
 #[derive(Debug, Default)]
 struct Switches {
@@ -99,10 +105,19 @@ impl Log {
     /// # Errors
     /// A log file cannot be opened; the text names it.
     pub fn change(&self, settings: &Settings) -> Result<(), String> {
-        let outputs = Output::open_all(settings)?;
-        self.switches.set(settings);
-        self.sender.send(Job::Change(outputs, Form::of(settings))).ok();
+        self.commit(Self::prepare(settings)?);
         Ok(())
+    }
+
+    /// The part of a change that can fail.
+    pub(crate) fn prepare(settings: &Settings) -> Result<Prepared, String> {
+        Ok(Prepared { outputs: Output::open_all(settings)?, settings: settings.clone() })
+    }
+
+    pub(crate) fn commit(&self, prepared: Prepared) {
+        let Prepared { outputs, settings } = prepared;
+        self.switches.set(&settings);
+        self.sender.send(Job::Change(outputs, Form::of(&settings))).ok();
     }
 
     pub fn is_on(&self, kind: LogType) -> bool {

@@ -6,15 +6,17 @@ use grovemq_codec::{Packet, Qos, Version};
 use grovemq_config::LogType;
 use grovemq_core::Time;
 use grovemq_core::observe::{Cause, Connected, Event, Observe, Peer, UNEXPECTED_TLS};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Writes events to the log.
 #[derive(Clone, Debug)]
 pub(crate) struct LogObserver {
     pub(crate) log: Log,
-    /// Ports by listener.
-    pub(crate) ports: Arc<[u16]>,
+    pub(crate) ports: Ports,
 }
+
+/// Ports by the number of their listener.
+pub(crate) type Ports = Arc<RwLock<Vec<u16>>>;
 
 impl Observe for LogObserver {
     fn wants_packets(&self) -> bool {
@@ -89,7 +91,9 @@ impl Observe for LogObserver {
 
 impl LogObserver {
     fn opened(&self, peer: Peer) {
-        let port = self.ports.get(usize::from(peer.listener)).copied().unwrap_or(0);
+        let ports = self.ports.read().unwrap_or_else(PoisonError::into_inner);
+        let port = ports.get(usize::from(peer.listener)).copied().unwrap_or(0);
+        drop(ports);
         let address = address(peer);
         let text = format!("New connection from {address} on port {port}.");
         self.log.event(LogType::Notice, "connection", text, |f| {

@@ -5,12 +5,12 @@ use crate::limits::{LOGIN_THREADS, LOGINS_MAX};
 use grovemq_auth::acl::{Access as AclAccess, Acl, Who as AclWho};
 use grovemq_auth::password::PasswordFile;
 use grovemq_auth::scram;
-use grovemq_config::{Config, Security as Files};
-use grovemq_core::Verdict;
+use grovemq_config::{Listener, Security as Files};
 use grovemq_core::access::{Access, Authorize, Login, Who, Words};
-use std::collections::BTreeMap;
+use grovemq_core::{Revoked, Verdict};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -24,7 +24,6 @@ pub(crate) struct Gate {
 /// A file's contents, replaced as a whole when it is read again.
 #[derive(Debug)]
 pub(crate) struct Swap<T> {
-    path: PathBuf,
     value: RwLock<Arc<T>>,
 }
 
@@ -51,82 +50,108 @@ impl Authorize for Swap<Acl> {
     }
 }
 
-/// The gates of all listeners, in their order. Listeners that name the same file share it.
+/// The files in use. Listeners that name the same file share it.
 #[derive(Debug, Default)]
 pub(crate) struct Security {
-    pub(crate) gates: Vec<Gate>,
     passwords: BTreeMap<PathBuf, Arc<Swap<PasswordFile>>>,
     rules: BTreeMap<PathBuf, Arc<Swap<Acl>>>,
+}
+
+/// Files that were read and are not yet in use.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    passwords: BTreeMap<PathBuf, PasswordFile>,
+    rules: BTreeMap<PathBuf, Acl>,
 }
 
 /// What was wrong with files: errors, and warnings where there were no errors.
 pub(crate) type Complaints = Vec<String>;
 
-impl Security {
-    /// Reads all files; gives the warnings, or every error.
-    pub(crate) fn load(config: &Config) -> Result<(Self, Complaints), Complaints> {
-        let mut security = Self::default();
+impl Read {
+    /// Reads all files of these listeners; gives the warnings, or every error.
+    pub(crate) fn all(listeners: &[Listener]) -> Result<(Self, Complaints), Complaints> {
+        let mut read = Self::default();
         let (mut warnings, mut errors) = (Vec::new(), Vec::new());
-        for listener in &config.listeners {
-            match security.gate(&listener.auth, &mut warnings) {
-                Ok(gate) => security.gates.push(gate),
-                Err(e) => errors.extend(e),
+        let paths = |of: fn(&Files) -> Option<&PathBuf>| -> BTreeSet<&PathBuf> {
+            listeners.iter().filter_map(|l| of(&l.auth)).collect()
+        };
+        for path in paths(|files| files.password_file.as_ref()) {
+            match PasswordFile::load(path) {
+                Ok(file) => drop(read.passwords.insert(path.clone(), file)),
+                Err(e) => errors.extend(lines(&e)),
             }
         }
-        if errors.is_empty() { Ok((security, warnings)) } else { Err(errors) }
-    }
-
-    fn gate(&mut self, files: &Files, warnings: &mut Complaints) -> Result<Gate, Complaints> {
-        let mut gate = Gate::default();
-        if let Some(path) = &files.password_file {
-            if !self.passwords.contains_key(path) {
-                let value = RwLock::new(Arc::new(read_passwords(path)?));
-                self.passwords.insert(path.clone(), Arc::new(Swap { path: path.clone(), value }));
-            }
-            gate.passwords = self.passwords.get(path).cloned();
-        }
-        if let Some(path) = &files.acl_file {
-            if !self.rules.contains_key(path) {
-                let value = RwLock::new(Arc::new(read_rules(path, warnings)?));
-                self.rules.insert(path.clone(), Arc::new(Swap { path: path.clone(), value }));
-            }
-            gate.rules = self.rules.get(path).cloned();
-        }
-        Ok(gate)
-    }
-
-    /// Reads all files again. With any error nothing changes.
-    pub(crate) fn reload(&self) -> Result<Complaints, Complaints> {
-        let (mut warnings, mut errors) = (Vec::new(), Vec::new());
-        let mut passwords = Vec::new();
-        let mut rules = Vec::new();
-        for file in self.passwords.values() {
-            match read_passwords(&file.path) {
-                Ok(new) => passwords.push((file, new)),
-                Err(e) => errors.extend(e),
+        for path in paths(|files| files.acl_file.as_ref()) {
+            match Acl::load(path) {
+                Ok((acl, found)) => {
+                    warnings.extend(lines(&found));
+                    read.rules.insert(path.clone(), acl);
+                }
+                Err(e) => errors.extend(lines(&e)),
             }
         }
-        for file in self.rules.values() {
-            match read_rules(&file.path, &mut warnings) {
-                Ok(new) => rules.push((file, new)),
-                Err(e) => errors.extend(e),
-            }
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        for (file, new) in passwords {
-            file.set(new);
-        }
-        for (file, new) in rules {
-            file.set(new);
-        }
-        Ok(warnings)
+        if errors.is_empty() { Ok((read, warnings)) } else { Err(errors) }
     }
 }
 
+impl Security {
+    /// Uses what was read instead of what was in use.
+    pub(crate) fn commit(&mut self, read: Read) {
+        self.passwords = replace(core::mem::take(&mut self.passwords), read.passwords);
+        self.rules = replace(core::mem::take(&mut self.rules), read.rules);
+    }
+
+    pub(crate) fn gate(&self, files: &Files) -> Gate {
+        Gate {
+            passwords: files.password_file.as_ref().and_then(|path| self.passwords.get(path)).cloned(),
+            rules: files.acl_file.as_ref().and_then(|path| self.rules.get(path)).cloned(),
+        }
+    }
+}
+
+/// Who holds a file sees its new contents.
+fn replace<T>(
+    mut old: BTreeMap<PathBuf, Arc<Swap<T>>>,
+    read: BTreeMap<PathBuf, T>,
+) -> BTreeMap<PathBuf, Arc<Swap<T>>> {
+    let reuse = |(path, value): (PathBuf, T)| {
+        let swap = match old.remove(&path) {
+            Some(swap) => {
+                swap.set(value);
+                swap
+            }
+            None => Arc::new(Swap { value: RwLock::new(Arc::new(value)) }),
+        };
+        (path, swap)
+    };
+    read.into_iter().map(reuse).collect()
+}
+
+impl Gate {
+    /// The passwords as they are now, to be compared with later ones.
+    pub(crate) fn passwords_now(&self) -> Option<Arc<PasswordFile>> {
+        self.passwords.as_ref().map(|file| file.get())
+    }
+}
+
+/// The users whose logins by the old passwords do not count under the new ones.
+pub(crate) fn revoked(old: Option<&PasswordFile>, new: Option<&PasswordFile>) -> Revoked {
+    let (old, new) = match (old, new) {
+        (_, None) => return Revoked::Nobody,
+        // nobody has looked at their passwords
+        (None, Some(_)) => return Revoked::Everybody,
+        (Some(old), Some(new)) => (old, new),
+    };
+    let changed = old.entries().filter(|(user, hash)| new.hash(user) != Some(*hash));
+    let names: HashSet<String> = changed.map(|(user, _)| user.to_string()).collect();
+    if names.is_empty() { Revoked::Nobody } else { Revoked::These(Arc::new(names)) }
+}
+
+/// The gates of all listeners, by their numbers.
+pub(crate) type Gates = Arc<RwLock<Vec<Gate>>>;
+
 /// Starts the threads that check passwords, away from the event loops: a hash may take a tenth of a second.
-pub(crate) fn start_login_threads(gates: &Arc<[Gate]>) -> std::io::Result<SyncSender<LoginJob>> {
+pub(crate) fn start_login_threads(gates: &Gates) -> std::io::Result<SyncSender<LoginJob>> {
     let (sender, receiver) = sync_channel(LOGINS_MAX);
     let receiver = Arc::new(Mutex::new(receiver));
     for n in 0..LOGIN_THREADS {
@@ -138,12 +163,14 @@ pub(crate) fn start_login_threads(gates: &Arc<[Gate]>) -> std::io::Result<SyncSe
     Ok(sender)
 }
 
-fn check_logins(gates: &[Gate], jobs: &Mutex<Receiver<LoginJob>>) {
+fn check_logins(gates: &RwLock<Vec<Gate>>, jobs: &Mutex<Receiver<LoginJob>>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        let passwords = gates.get(usize::from(job.listener)).and_then(|g| g.passwords.as_ref());
-        let file = passwords.map(|passwords| passwords.get());
+        let file = {
+            let gates = gates.read().unwrap_or_else(PoisonError::into_inner);
+            gates.get(usize::from(job.listener)).and_then(Gate::passwords_now)
+        };
         let verdict = match (file, &job.login) {
             (Some(file), Login { words: Some(words), .. }) => judge_words(&file, words),
             (Some(file), Login { username: Some(user), password, .. })
@@ -175,16 +202,6 @@ fn judge_words(file: &PasswordFile, words: &Words) -> Verdict {
         },
         _ => Verdict::Deny,
     }
-}
-
-fn read_passwords(path: &Path) -> Result<PasswordFile, Complaints> {
-    PasswordFile::load(path).map_err(|e| lines(&e))
-}
-
-fn read_rules(path: &Path, warnings: &mut Complaints) -> Result<Acl, Complaints> {
-    let (acl, found) = Acl::load(path).map_err(|e| lines(&e))?;
-    warnings.extend(lines(&found));
-    Ok(acl)
 }
 
 fn lines<T: Display>(items: &[T]) -> Complaints {

@@ -1,21 +1,22 @@
 //! The configuration as the core takes it.
 
-use crate::security::Security;
+use crate::listeners::{Slot, State};
 use grovemq_config::{Config, Listener};
 use grovemq_core::access::Authorize;
 use grovemq_core::{Limits, ListenerLimits, ListenerSettings, Settings};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) fn settings(config: &Config, security: &Security, seed: u64) -> Settings {
-    let listeners = config.listeners.iter().zip(&security.gates).map(|(listener, gate)| ListenerSettings {
+/// `slots` are the listeners by their numbers.
+pub(crate) fn settings(config: &Config, slots: &[Slot], seed: u64) -> Settings {
+    let listeners = slots.iter().map(|Slot { listener, gate, state, .. }| ListenerSettings {
         limits: listener_limits(config, listener),
         allow_anonymous: listener.allow_anonymous,
         authenticate: gate.passwords.is_some(),
         identity_as_username: listener.tls.use_identity_as_username || listener.tls.use_subject_as_username,
         mount_point: listener.mount_point.as_deref().map(Into::into),
         access: gate.rules.clone().map(|rules| rules as Arc<dyn Authorize>),
-        retired: false,
+        retired: *state == State::Retired,
     });
     Settings {
         limits: limits(config),

@@ -12,7 +12,7 @@ use grovemq_net::rustls::{Error, RootCertStore, ServerConfig};
 use grovemq_net::{Entry, ciphers, proxy};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -25,14 +25,24 @@ const ENDING_SOON: Duration = Duration::from_secs(30 * 86_400);
 /// A PEM file above this is none.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// The entries of all listeners, in their order, replaced as a whole when certificates are read again.
+/// The entries of all listeners, by their numbers, replaced as a whole when certificates are read again.
 #[derive(Debug)]
 pub(crate) struct Entries {
-    listeners: Vec<Listener>,
-    current: RwLock<Vec<Entry>>,
-    /// The files when they were last read.
-    seen: Mutex<Fingerprint>,
+    state: RwLock<State>,
 }
+
+#[derive(Debug)]
+struct State {
+    /// `None` for those whose doors are closed.
+    listeners: Arc<[Option<Listener>]>,
+    entries: Vec<Entry>,
+    /// The files when they were last read.
+    seen: Fingerprint,
+}
+
+/// Entries that were made and are not yet in use.
+#[derive(Debug)]
+pub(crate) struct Made(State);
 
 /// What a change of a file shows in: its time and length.
 pub(crate) type Fingerprint = Vec<Option<(SystemTime, u64)>>;
@@ -63,49 +73,77 @@ pub(crate) struct Claim<'a> {
     pub(crate) proxy: Option<&'a proxy::Tls>,
 }
 
-impl Entries {
+impl Made {
     /// Reads all files; gives the warnings with it, or every error.
-    pub(crate) fn load(config: &Config) -> Result<(Self, Complaints), Complaints> {
-        let seen = Mutex::new(fingerprint(&config.listeners));
-        let (entries, warnings) = read_all(&config.listeners)?;
-        Ok((Self { listeners: config.listeners.clone(), current: RwLock::new(entries), seen }, warnings))
-    }
-
-    /// Reads all files again. With any error nothing changes.
-    pub(crate) fn reload(&self) -> Result<Complaints, Complaints> {
-        // files that are wrong are not tried again before they change
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.fingerprint();
-        let (entries, warnings) = read_all(&self.listeners)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = entries;
-        Ok(warnings)
+    pub(crate) fn of(listeners: Vec<Option<Listener>>) -> Result<(Self, Complaints), Complaints> {
+        let listeners: Arc<[Option<Listener>]> = listeners.into();
+        let seen = fingerprint(&listeners);
+        let (entries, warnings) = read_all(&listeners)?;
+        Ok((Self(State { listeners, entries, seen }), warnings))
     }
 
     /// There is something to watch.
     pub(crate) fn has_files(&self) -> bool {
-        self.listeners.iter().any(|l| files(l).next().is_some())
+        self.0.listeners.iter().flatten().any(|l| files(l).next().is_some())
+    }
+}
+
+impl Entries {
+    pub(crate) fn new(made: Made) -> Self {
+        Self { state: RwLock::new(made.0) }
+    }
+
+    /// Uses these from now on.
+    pub(crate) fn commit(&self, made: Made) {
+        *self.write() = made.0;
+    }
+
+    /// Reads all files again. With any error nothing changes.
+    pub(crate) fn reload(&self) -> Result<Complaints, Complaints> {
+        let listeners = self.read().listeners.clone();
+        let seen = fingerprint(&listeners);
+        let made = read_all(&listeners);
+        let mut state = self.write();
+        // other listeners meanwhile, whose files were just read
+        if !Arc::ptr_eq(&state.listeners, &listeners) {
+            return Ok(Vec::new());
+        }
+        // files that are wrong are not tried again before they change
+        state.seen = seen;
+        let (entries, warnings) = made?;
+        state.entries = entries;
+        Ok(warnings)
     }
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        fingerprint(&self.listeners)
+        let listeners = self.read().listeners.clone();
+        fingerprint(&listeners)
     }
 
     /// The fingerprint of what was read last.
     pub(crate) fn seen(&self) -> Fingerprint {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read().seen.clone()
     }
 
     pub(crate) fn get(&self, listener: u16) -> Entry {
-        let entries = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        entries.get(usize::from(listener)).cloned().unwrap_or_default()
+        self.read().entries.get(usize::from(listener)).cloned().unwrap_or_default()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn fingerprint(listeners: &[Listener]) -> Fingerprint {
+fn fingerprint(listeners: &[Option<Listener>]) -> Fingerprint {
     let look = |path: &Path| {
         let metadata = path.metadata().ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
     };
-    listeners.iter().flat_map(files).map(look).collect()
+    listeners.iter().flatten().flat_map(files).map(look).collect()
 }
 
 fn files(listener: &Listener) -> impl Iterator<Item = &Path> {
@@ -171,12 +209,13 @@ fn subject(certificate: &[u8]) -> Option<Box<str>> {
     Some(certificate.tbs_certificate.subject.to_string().into())
 }
 
-fn read_all(listeners: &[Listener]) -> Result<(Vec<Entry>, Complaints), Complaints> {
+fn read_all(listeners: &[Option<Listener>]) -> Result<(Vec<Entry>, Complaints), Complaints> {
     let (mut entries, mut warnings, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for listener in listeners {
-        match entry(listener, &mut warnings) {
-            Ok(entry) => entries.push(entry),
-            Err(e) => errors.push(e),
+        match listener.as_ref().map(|l| entry(l, &mut warnings)) {
+            None => entries.push(Entry::default()),
+            Some(Ok(entry)) => entries.push(entry),
+            Some(Err(e)) => errors.push(e),
         }
     }
     if errors.is_empty() { Ok((entries, warnings)) } else { Err(errors) }

@@ -24,6 +24,7 @@ mod load;
 mod number;
 mod overlay;
 mod parse;
+mod reload;
 mod suggest;
 pub mod table;
 mod words;
@@ -38,6 +39,7 @@ pub use listener::{Listener, Protocol, ProxyProtocol, Security, SocketDomain, Tl
 pub use load::Inspection;
 pub use overlay::{Overlay, port_argument};
 pub use parse::{Line, parse, parse_bytes};
+pub use reload::needs_restart;
 
 /// Exit code of the process for a configuration that cannot be used (the original's "invalid").
 pub const EXIT_INVALID: u8 = 3;

@@ -27,7 +27,7 @@ pub struct Opt {
     pub scope: Scope,
     /// What a second line of it does.
     pub repeat: Repeat,
-    /// Taken over when the configuration is reloaded.
+    /// Taken over when the configuration is reloaded; else by the next start.
     pub reload: bool,
     /// What to use instead, if the original calls it deprecated.
     pub deprecated: Option<&'static str>,
@@ -208,7 +208,7 @@ impl Opt {
     }
 
     const fn listener(self, need: Need) -> Self {
-        self.scope(Scope::Listener(need))
+        self.scope(Scope::Listener(need)).reload()
     }
 
     const fn security(self) -> Self {
@@ -340,7 +340,7 @@ pub static OPTIONS: &[Opt] = &[
     special("log_dest", "stdout|stderr|syslog|topic|none|file PATH", words::log_dest, "Where log lines go; several lines add up.")
         .repeat(Repeat::Adds).reload(),
     int("log_facility", "", range(0, 7, "Invalid 'log_facility' value ({})."), |d, v| d.config.log.facility = u8::try_from(v).ok(),
-        "Facility local0 to local7 of syslog lines; without it they have the facility daemon."),
+        "Facility local0 to local7 of syslog lines; without it they have the facility daemon.").reload(),
     option("log_format", "text", Set::Choice(&words_of(["text", "json"]),
         |d, v| d.config.log.format = if v == "json" { LogFormat::Json } else { LogFormat::Text }),
         "Writes log lines as sentences, or as JSON objects with fields.").reload(),
@@ -368,14 +368,14 @@ pub static OPTIONS: &[Opt] = &[
     text("psk_file", "", |d, v| d.security().psk_file = Some(v.into()), "Identities and their pre-shared TLS keys.")
         .security().reload().repeat(Repeat::LastWarned).refused(NO_PSK),
     special("per_listener_settings", "true|false", words::per_listener_settings, "Security settings belong to the listener above them.")
-        .deprecated("Settings of one listener can be written as 'listener_allow_anonymous' and 'listener_auto_id_prefix'."),
+        .reload().deprecated("Settings of one listener can be written as 'listener_allow_anonymous' and 'listener_auto_id_prefix'."),
     flag("allow_zero_length_clientid", "true", |d, v| d.security().allow_zero_length_clientid = Some(v), "Gives a generated id to clients that send none.")
         .security().reload(),
     special("auto_id_prefix", "TEXT", words::auto_id_prefix, "Beginning of generated client ids.")
         .security().reload().repeat(Repeat::Error).deprecated("Please use 'listener_auto_id_prefix' instead."),
     text("clientid_prefixes", "", |d, v| d.config.clientid_prefixes = Some(v.into()), "Lets in only clients whose id begins with this.")
         .reload().repeat(Repeat::LastWarned).deprecated(""),
-    flag("check_retain_source", "true", |d, v| d.config.delivery.check_retain_source = v, "Asks again whether the publisher of a retained message may write its topic before giving it out."),
+    flag("check_retain_source", "true", |d, v| d.config.delivery.check_retain_source = v, "Asks again whether the publisher of a retained message may write its topic before giving it out.").reload(),
     special("plugin", "PATH", words::plugin, "Loads a plugin.").aliases(&["auth_plugin"]).security().repeat(Repeat::Adds).refused(NO_PLUGIN),
     special("global_plugin", "PATH", words::plugin, "Loads a plugin for all listeners.").repeat(Repeat::Adds).refused(NO_PLUGIN),
     special("plugin_load", "NAME PATH", words::plugin, "Loads a plugin for later use by listeners.").repeat(Repeat::Adds).refused(NO_PLUGIN),
@@ -397,7 +397,7 @@ pub static OPTIONS: &[Opt] = &[
     int("max_packet_size", "2000000", range(20, i32::MAX, "'max_packet_size' must be >= 20."),
         |d, v| d.config.limits.max_packet_size = v.unsigned_abs(), "Bytes of a whole packet.").reload(),
     int("max_keepalive", "0", range(0, 65535, "Invalid 'max_keepalive' value ({})."),
-        |d, v| d.config.limits.max_keepalive = positive_u16(v), "Longest keep-alive in seconds; 0 is no limit."),
+        |d, v| d.config.limits.max_keepalive = positive_u16(v), "Longest keep-alive in seconds; 0 is no limit.").reload(),
     int("global_max_clients", "-1", ANY, |d, v| d.config.limits.global_max_clients = positive(v), "Sessions, connected or not; -1 is no limit.").reload(),
     int("global_max_connections", "-1", ANY, |d, v| d.config.limits.global_max_connections = positive(v), "Connected clients; -1 is no limit.").reload(),
     special("persistent_client_expiration", "NUMBER s|h|d|w|m|y, in one word", words::persistent_client_expiration, "How long the session of a client that is away is kept.").reload(),
@@ -430,11 +430,11 @@ pub static OPTIONS: &[Opt] = &[
 
     // Listeners
     special("listener", "PORT [ADDRESS|HOST], or 0 PATH", words::listener, "Opens a port, or a Unix socket; the options below belong to it.")
-        .repeat(Repeat::Adds).label("listener port"),
+        .repeat(Repeat::Adds).label("listener port").reload(),
     special("bind_address", "ADDRESS|HOST", words::bind_address, "Address or host name of the default listener.")
-        .repeat(Repeat::Error).label("default listener bind_address").deprecated("Please use 'listener PORT ADDRESS' instead."),
+        .repeat(Repeat::Error).reload().label("default listener bind_address").deprecated("Please use 'listener PORT ADDRESS' instead."),
     special("port", "PORT", words::port, "Port of the default listener.")
-        .repeat(Repeat::LastWarned).deprecated("Please use 'listener' instead."),
+        .repeat(Repeat::LastWarned).reload().deprecated("Please use 'listener' instead."),
     text("bind_interface", "", |d, v| d.here().bind_interface = Some(v.into()), "Opens the listener on this network interface only.")
         .listener(OrDefault),
     option("protocol", "mqtt", Set::Choice(

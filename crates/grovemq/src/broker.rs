@@ -3,7 +3,9 @@
 use crate::Call;
 use crate::exit::Exit;
 use grovemq_broker::{Broker, Log};
-use grovemq_config::{Config, Diagnostic, Overlay, Severity, port_argument};
+use grovemq_config::{
+    Config, Diagnostic, Inspection, Overlay, Setting, Severity, needs_restart, port_argument,
+};
 use nix::unistd::{Gid, Uid, User, initgroups, setgid, setuid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -98,7 +100,7 @@ fn serve(title: &str, call: &Call, arguments: &Arguments) -> Exit {
     if let (true, Some(file)) = (arguments.test_config, &arguments.config_file) {
         return crate::check::check(file, false);
     }
-    let (config, warnings) = match load(arguments) {
+    let loaded = match load(arguments) {
         Ok(loaded) => loaded,
         Err(errors) => {
             for error in errors {
@@ -114,32 +116,27 @@ fn serve(title: &str, call: &Call, arguments: &Arguments) -> Exit {
         // a new session: the terminal's end is not ours
         nix::unistd::setsid().ok();
     }
-    let log = match Log::start(&config.log) {
+    let log = match Log::start(&loaded.config.log) {
         Ok(log) => log,
         Err(text) => {
             crate::complain(&text);
             return Exit::FAILURE;
         }
     };
-    let exit = serve_with(title, arguments, &config, &warnings, &log);
+    let exit = serve_with(title, arguments, &loaded, &log);
     log.flush();
     exit
 }
 
-fn serve_with(
-    title: &str,
-    arguments: &Arguments,
-    config: &Config,
-    warnings: &[Diagnostic],
-    log: &Log,
-) -> Exit {
+fn serve_with(title: &str, arguments: &Arguments, loaded: &Loaded, log: &Log) -> Exit {
+    let config = &loaded.config;
     let version = env!("CARGO_PKG_VERSION");
     log.info(format!("{title} version {version} starting"));
     match &arguments.config_file {
         Some(file) => log.info(format!("Config loaded from {}.", file.display())),
         None => log.info("Using default config."),
     }
-    warn(warnings, log);
+    warn(&loaded.warnings, log);
     if config.local_only {
         log.info(
             "Starting in local only mode. Connections will only be possible from clients running on this machine.",
@@ -148,8 +145,8 @@ fn serve_with(
         log.info("For more details see https://mosquitto.org/documentation/authentication-methods/");
     }
     // before the sockets: a signal that comes while they open is not lost
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2]);
-    let broker = match Broker::start(config, log.clone()) {
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, libc::SIGRTMIN()]);
+    let mut broker = match Broker::start(config, log.clone()) {
         Ok(broker) => broker,
         Err(e) => {
             for line in e.to_string().lines() {
@@ -165,7 +162,7 @@ fn serve_with(
     }
     log.info(format!("{title} version {version} running"));
     match signals {
-        Ok(signals) => until_told(signals, arguments, &broker, log),
+        Ok(signals) => until_told(signals, arguments, loaded, &mut broker, log),
         Err(e) => log.error(format!("Error: Unable to receive signals: {e}.")),
     }
     log.info(format!("{title} version {version} terminating"));
@@ -177,31 +174,32 @@ fn serve_with(
 }
 
 /// Obeys signals until one says to stop.
-fn until_told(mut signals: Signals, arguments: &Arguments, broker: &Broker, log: &Log) {
+fn until_told(mut signals: Signals, arguments: &Arguments, start: &Loaded, broker: &mut Broker, log: &Log) {
     for signal in signals.forever() {
         match signal {
             SIGHUP => {
                 log.info("Reloading config.");
-                reload(arguments, broker, log);
+                reload(arguments, start, broker, log);
                 log.reopen();
             }
             SIGUSR1 => log.info("Nothing to save: messages and sessions are kept in memory only."),
             SIGUSR2 => {}
+            signal if signal == libc::SIGRTMIN() => log.reopen(),
             _ => return,
         }
     }
 }
 
 /// Takes over what the configuration says now; a wrong one changes nothing.
-fn reload(arguments: &Arguments, broker: &Broker, log: &Log) {
+fn reload(arguments: &Arguments, start: &Loaded, broker: &mut Broker, log: &Log) {
     let applied = load(arguments)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect())
-        .and_then(|(config, warnings)| {
-            warn(&warnings, log);
-            broker.apply(&config).map_err(|text| vec![text])
-        });
+        .and_then(|loaded| broker.reload(&loaded.config).map(|()| loaded));
     match applied {
-        Ok(()) => broker.reload(),
+        Ok(loaded) => {
+            warn(&loaded.warnings, log);
+            warn(&needs_restart(&start.settings, &loaded.settings), log);
+        }
         Err(errors) => {
             let errors: Vec<String> = errors;
             for line in errors.iter().flat_map(|error| error.lines()) {
@@ -225,13 +223,29 @@ fn warn(findings: &[Diagnostic], log: &Log) {
     }
 }
 
-fn load(arguments: &Arguments) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let (mut config, mut warnings) = match &arguments.config_file {
-        Some(file) => Config::load(file)?,
-        None => (Config::default(), Vec::new()),
+/// A configuration that can be used.
+struct Loaded {
+    config: Config,
+    /// The lines it is made of.
+    settings: Vec<Setting>,
+    warnings: Vec<Diagnostic>,
+}
+
+fn load(arguments: &Arguments) -> Result<Loaded, Vec<Diagnostic>> {
+    let (mut config, settings, mut warnings) = match &arguments.config_file {
+        Some(file) => {
+            let Inspection { config, settings, findings } = Config::inspect(file);
+            let (errors, warnings): (Vec<_>, Vec<_>) =
+                findings.into_iter().partition(|f| f.severity == Severity::Error);
+            if !errors.is_empty() {
+                return Err(errors);
+            }
+            (config, settings, warnings)
+        }
+        None => (Config::default(), Vec::new(), Vec::new()),
     };
     warnings.extend(config.overlay(&arguments.overlay).map_err(|e| vec![e])?);
-    Ok((config, warnings))
+    Ok(Loaded { config, settings, warnings })
 }
 
 /// Starts this program again without a terminal, and lets it go.

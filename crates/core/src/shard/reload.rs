@@ -57,7 +57,7 @@ impl Recheck {
 
 impl Shard {
     /// Takes over other settings, those of listeners by the same numbers as before. `revoked` is by listener, too. The
-    /// seed stays that of the start.
+    /// seed and the store's epoch stay those of the start.
     ///
     /// Access rules may have changed behind their [`Authorize`] without a change of settings: this is to be called then,
     /// too.
