@@ -207,3 +207,41 @@ impl Source for Listener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::net::{Ipv4Addr, TcpStream};
+    use std::time::{Duration, Instant};
+
+    fn accept(listener: &Listener) -> (Stream, Option<SocketAddr>) {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            match listener.accept() {
+                Err(e) if e.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                result => return result.unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn accepted_connections_do_not_wait_for_more_output() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(b"x").unwrap();
+        let (stream, address) = accept(&listener);
+        assert_eq!(address, client.local_addr().ok());
+        let Stream::Tcp(stream) = stream else { panic!("{stream:?}") };
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[test]
+    fn a_silent_connection_is_accepted_all_the_same() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(accept(&listener).1, client.local_addr().ok());
+    }
+}
