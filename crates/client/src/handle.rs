@@ -63,33 +63,27 @@ impl Client {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub fn start(options: Options) -> (Self, Events) {
+        let (client, events, task) = Self::with_task(options);
+        let _detached = tokio::spawn(task);
+        (client, events)
+    }
+
+    /// The task is the caller's to run.
+    pub(crate) fn with_task(options: Options) -> (Self, Events, impl Future<Output = ()> + Send + 'static) {
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let closing = Arc::new(tokio::sync::Notify::new());
         let (event_sink, event_source) = mailbox(options.events_bytes_max);
-        let _detached = tokio::spawn(driver::run(options, command_queue, Arc::clone(&closing), event_sink));
+        let task = driver::run(options, command_queue, Arc::clone(&closing), event_sink);
         let events = Events { source: event_source, ready: VecDeque::new(), _alive: commands.clone() };
-        (Self { commands, closing }, events)
+        (Self { commands, closing }, events, task)
     }
 
     /// Starts the task and waits for the first connection. With [`Reconnect::Never`](crate::Reconnect::Never) the
     /// first failure is returned, otherwise this waits until a connection stands.
     pub async fn connect(options: Options) -> Result<(Self, Events, ConnAckInfo), Error> {
         let (client, mut events) = Self::start(options);
-        let mut seen = VecDeque::new();
-        let mut last = Error::Closed;
-        while let Some(event) = events.next().await {
-            match event {
-                Event::Connected(info) => {
-                    seen.append(&mut events.ready);
-                    events.ready = seen;
-                    return Ok((client, events, info));
-                }
-                Event::Disconnected(error) => last = error,
-                Event::Packet(..) | Event::Auth { .. } if seen.len() < COMMANDS_MAX => seen.push_back(event),
-                _ => {}
-            }
-        }
-        Err(last)
+        let info = events.connected().await?;
+        Ok((client, events, info))
     }
 
     /// Hands a message over; waits only for room. The [`Publication`] tells how it ended and may be dropped.
@@ -200,6 +194,25 @@ impl Events {
     /// The next event; `None` when the task has ended and everything was taken.
     pub async fn next(&mut self) -> Option<Event> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Waits for the first connection, or the end. What comes before it and is not about it is kept.
+    pub(crate) async fn connected(&mut self) -> Result<ConnAckInfo, Error> {
+        let mut seen = VecDeque::new();
+        let mut last = Error::Closed;
+        while let Some(event) = self.next().await {
+            match event {
+                Event::Connected(info) => {
+                    seen.append(&mut self.ready);
+                    self.ready = seen;
+                    return Ok(info);
+                }
+                Event::Disconnected(error) => last = error,
+                Event::Packet(..) | Event::Auth { .. } if seen.len() < COMMANDS_MAX => seen.push_back(event),
+                _ => {}
+            }
+        }
+        Err(last)
     }
 
     /// The next event if there is one now.

@@ -23,12 +23,15 @@
 //! # }
 //! ```
 //!
+//! Without `async`: [`blocking`].
+//!
 //! Take events in one task and await publications in another, or do both by turns: when events pile up beyond
 //! [`Options::events_bytes_max`], the socket is not read and acknowledgements wait as well. Whoever wants no events
 //! drops [`Events`].
 #![forbid(unsafe_code)]
 
 mod backoff;
+pub mod blocking;
 mod driver;
 mod error;
 mod handle;
