@@ -6,11 +6,22 @@
 //! Invariant: decides nothing; a record is kept, not judged. Opens no socket.
 #![forbid(unsafe_code)]
 
+mod change;
+mod clock;
+mod disk;
 mod error;
+mod frame;
+mod group;
+mod index;
+mod log;
 mod memory;
 mod picture;
+mod segment;
+#[cfg(test)]
+mod tests;
 
-pub use error::Error;
+pub use disk::{Disk, Mode, Options};
+pub use error::{Error, Limit};
 pub use memory::Memory;
 pub use picture::Picture;
 
@@ -48,6 +59,8 @@ pub struct Recovery {
     pub retained: u64,
     /// The highest id any session ever had here; new ones begin above.
     pub highest_session: StoredId,
+    /// The last group was not finished, and left out. Nobody had been told that it was safe.
+    pub cut: bool,
     /// What could not be read, the first [`Recovery::LOST_MAX`] of it.
     pub lost: Vec<Loss>,
     /// How many losses there were in all.

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Sessions and retained messages, in memory. What [`crate::Memory`] is made of, and what other stores are measured by.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
     sessions: BTreeMap<StoredId, Session>,
     retained: BTreeMap<Box<str>, Arc<Message>>,
     highest_session: StoredId,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Session {
     image: SessionImage,
     subscriptions: BTreeMap<(Box<str>, Option<Box<str>>), SubscriptionImage>,

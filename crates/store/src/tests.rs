@@ -1,0 +1,500 @@
+//! The store on a disk beside the plain picture: whatever is committed, cut off, damaged or refused.
+
+use crate::log::Shape;
+use crate::{Disk, Error, Mode, Options, Picture, Recovery, Store, removes};
+use grovemq_codec::{Qos, RetainHandling, SubscribeOptions};
+use grovemq_core::journal::{QueuedImage, Record, Saved, SessionImage, SubscriptionImage, WillImage};
+use grovemq_core::{Message, MessageRef, Time};
+use proptest::prelude::*;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use tempfile::TempDir;
+
+/// So small that a few groups fill a segment and the log is cleaned all the time.
+const SMALL: Shape = Shape { segment_min: 4096, segment_max: 16_384, slack: 8192, clean_step: 256 };
+
+fn options(mode: Mode) -> Options {
+    Options { mode, size_max: u64::MAX, epoch: UNIX_EPOCH + Duration::from_secs(1_700_000_000) }
+}
+
+fn open(dir: &Path, mode: Mode) -> Disk {
+    Disk::open_shaped(dir, &options(mode), SMALL).unwrap()
+}
+
+fn read(store: &mut dyn Store) -> (Picture, Recovery) {
+    let mut picture = Picture::default();
+    let found = store.recover(&mut |saved| picture.insert(saved)).unwrap();
+    (picture, found)
+}
+
+/// What the model looks like after a restart.
+fn restarted(model: &Picture) -> Picture {
+    let mut picture = Picture::default();
+    model.visit(&mut |saved| picture.insert(saved));
+    picture
+}
+
+/// A directory for a store, in one for what may be put beside it.
+struct Place(TempDir);
+
+impl Place {
+    fn path(&self) -> std::path::PathBuf {
+        self.0.path().join("store")
+    }
+}
+
+fn place() -> Place {
+    // nobody pulls the plug here, so memory will do
+    let place = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let place = Place(place.unwrap());
+    std::fs::create_dir(place.path()).unwrap();
+    place
+}
+
+/// As a killed process leaves it.
+fn copy(dir: &Path) -> Place {
+    let copy = place();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    copy
+}
+
+fn message(topic: &str, payload: &[u8], expires: Option<u64>) -> Arc<Message> {
+    let (properties, qos) = (&[1, 1][..], Qos::AtLeastOnce);
+    let expires = expires.map(Time);
+    MessageRef { topic, properties, payload, qos, retain: false, expires }.to_shared()
+}
+
+fn session(id: u64, name: &str) -> Record {
+    Record::Session(Box::new(SessionImage {
+        id,
+        client_id: name.into(),
+        username: None,
+        mount: None,
+        expiry: u32::MAX,
+        expires: None,
+        will: None,
+    }))
+}
+
+fn queued(session: u64, seq: u64, message: &Arc<Message>) -> Record {
+    let image = QueuedImage {
+        seq,
+        message: message.clone(),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        ids: None,
+        packet_id: 0,
+    };
+    Record::Queued(session, Box::new(image))
+}
+
+fn finished(session: u64, seq: u64) -> Record {
+    Record::Finished { session, seq }
+}
+
+/// Few sessions, topics and numbers, so that records meet; a pool of messages, so that they are shared.
+fn record(pool: Vec<Arc<Message>>) -> impl Strategy<Value = Record> {
+    let pool = prop::sample::select(pool);
+    let (id, seq, packet_id) = (1u64..4, 1u64..12, 1u16..4);
+    let will = pool.clone().prop_map(|message| WillImage { message, due: 99, expiry: Some(7) });
+    let described = (id.clone(), "[a-c]{0,2}", prop::option::of("[u-w]"), prop::option::of(will)).prop_map(
+        |(id, name, username, will)| {
+            Record::Session(Box::new(SessionImage {
+                id,
+                client_id: name.into(),
+                username: username.map(Into::into),
+                mount: None,
+                expiry: 60,
+                expires: Some(id * 1000),
+                will,
+            }))
+        },
+    );
+    let group = || prop::option::of("[gh]").prop_map(|group| group.map(Box::from));
+    let subscribed =
+        (id.clone(), "[a-c]/#", group(), any::<bool>()).prop_map(|(id, filter, group, no_local)| {
+            let options =
+                SubscribeOptions { no_local, retain_handling: RetainHandling::IfNew, ..Default::default() };
+            Record::Subscribed(
+                id,
+                Box::new(SubscriptionImage { filter: filter.into(), group, options, id: 5 }),
+            )
+        });
+    let unsubscribed = (id.clone(), "[a-c]/#", group())
+        .prop_map(|(id, filter, group)| Record::Unsubscribed(id, filter.into(), group));
+    let queued = (id.clone(), seq.clone(), pool.clone(), 0u16..3, any::<bool>()).prop_map(
+        |(id, seq, message, packet_id, retain)| {
+            let ids = retain.then(|| Box::from([1, 2]));
+            let image = QueuedImage { seq, message, qos: Qos::ExactlyOnce, retain, ids, packet_id };
+            Record::Queued(id, Box::new(image))
+        },
+    );
+    let on_message = (id.clone(), seq).prop_flat_map(|(session, seq)| {
+        prop_oneof![
+            (1u16..9).prop_map(move |packet_id| Record::Sent { session, seq, packet_id }),
+            Just(Record::Owned { session, seq }),
+            Just(Record::Finished { session, seq }),
+            Just(Record::Finished { session, seq }),
+        ]
+    });
+    let on_packet = (id.clone(), packet_id, any::<bool>()).prop_map(|(session, packet_id, open)| {
+        if open { Record::Received { session, packet_id } } else { Record::Completed { session, packet_id } }
+    });
+    let cleared = "r/[a-d]".prop_map(|topic| Record::Retained(message(&topic, b"", None)));
+    prop_oneof![
+        3 => described,
+        1 => id.prop_map(Record::Ended),
+        2 => subscribed,
+        1 => unsubscribed,
+        8 => queued,
+        8 => on_message,
+        2 => on_packet,
+        3 => pool.prop_map(Record::Retained),
+        1 => cleared,
+    ]
+}
+
+fn pool() -> Vec<Arc<Message>> {
+    let payload = |n: usize| vec![b'x'; 1 + n * 37];
+    (0..8)
+        .map(|n| message(&format!("r/{}", ["a", "b", "c", "d"][n % 4]), &payload(n), Some(n as u64)))
+        .collect()
+}
+
+fn groups() -> impl Strategy<Value = Vec<Vec<Record>>> {
+    prop::collection::vec(prop::collection::vec(record(pool()), 0..12), 1..40)
+}
+
+/// Forgets under which names another store knew the messages.
+fn unnamed(groups: &[Vec<Record>]) {
+    for record in groups.iter().flatten() {
+        match record {
+            Record::Queued(_, image) => image.message.set_stored(0),
+            Record::Retained(message) => message.set_stored(0),
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_committed_is_there_after_a_kill(groups in groups(), kill_every in 1usize..8, written in any::<bool>()) {
+        unnamed(&groups);
+        let mode = if written { Mode::Written } else { Mode::Durable };
+        let mut dir = place();
+        let mut store = open(&dir.path(), mode);
+        let mut model = Picture::default();
+        for (n, group) in groups.iter().enumerate() {
+            store.commit(group).unwrap();
+            for record in group {
+                model.apply(record);
+            }
+            if n % kill_every == 0 {
+                dir = copy(&dir.path());
+                store = open(&dir.path(), mode);
+                let (picture, found) = read(&mut store);
+                prop_assert!(picture == restarted(&model), "after group {n}");
+                prop_assert_eq!(found.lost, vec![]);
+                prop_assert!(!found.cut);
+            }
+        }
+    }
+}
+
+/// Sessions with a long tail of traffic: the log turns over many times, and only what is alive stays.
+/// Returns what it added up to after each group, if they are few.
+fn traffic(store: &mut Disk, model: &mut Picture, rounds: u64) -> Vec<Picture> {
+    let mut pictures = Vec::new();
+    let mut commit = |store: &mut Disk, group: Vec<Record>| {
+        store.commit(&group).unwrap();
+        for record in &group {
+            model.apply(record);
+        }
+        if rounds <= 300 {
+            pictures.push(restarted(model));
+        }
+    };
+    let retained = |n: u64| Record::Retained(message(&format!("state/{}", n % 10), &n.to_le_bytes(), None));
+    commit(store, vec![session(1, "slow"), session(2, "fast"), queued(1, 1, &message("old", b"old", None))]);
+    for n in 0..rounds {
+        let new = message("news", &[7; 120], None);
+        let mut group = vec![queued(2, n + 10, &new), retained(n)];
+        if n % 16 == 0 {
+            group.push(queued(1, n + 10, &new));
+        }
+        if n > 5 {
+            group.push(finished(2, n + 5));
+        }
+        if n > 500 && n % 16 == 0 {
+            group.push(finished(1, n + 10 - 496));
+        }
+        commit(store, group);
+    }
+    pictures
+}
+
+#[test]
+fn the_log_is_cleaned_as_it_grows() {
+    let dir = place();
+    let (mut store, mut model) = (open(&dir.path(), Mode::Written), Picture::default());
+    traffic(&mut store, &mut model, 5000);
+    let stats = store.stats();
+    assert!(stats.bytes < 120_000, "{stats:?}");
+    let known = model.visit(&mut |_| {});
+    assert_eq!((stats.sessions, stats.retained, stats.queued), (2, 10, known.queued));
+    assert!(stats.messages <= known.queued + known.retained, "{stats:?}");
+    drop(store);
+    let mut store = open(&dir.path(), Mode::Written);
+    let (picture, found) = read(&mut store);
+    assert!(picture == restarted(&model), "{found:?}");
+    assert_eq!((found.lost, found.cut, found.highest_session), (vec![], false, 2));
+    assert_eq!(store.stats().messages, stats.messages);
+    // and goes on from there
+    traffic(&mut store, &mut model, 1000);
+    drop(store);
+    assert!(read(&mut open(&dir.path(), Mode::Durable)).0 == restarted(&model));
+}
+
+#[test]
+fn a_message_for_many_is_written_once_and_one_undone_in_its_group_never() {
+    let dir = place();
+    let mut store = open(&dir.path(), Mode::Written);
+    let sessions: Vec<Record> = (1..=50).map(|id| session(id, "s")).collect();
+    store.commit(&sessions).unwrap();
+    let before = store.log_end();
+    let large = message("large", &[b'l'; 2000], None);
+    let group: Vec<Record> = (1..=50).map(|id| queued(id, 1, &large)).collect();
+    store.commit(&group).unwrap();
+    assert_eq!(store.stats().messages, 1);
+    assert!(store.log_end() - before < 4000, "{}", store.log_end() - before);
+
+    let before = store.log_end();
+    let undone = message("undone", b"x", None);
+    let sent = Record::Sent { session: 1, seq: 2, packet_id: 1 };
+    let (received, completed) =
+        (Record::Received { session: 1, packet_id: 1 }, Record::Completed { session: 1, packet_id: 1 });
+    store.commit(&[queued(1, 2, &undone), sent, received, finished(1, 2), completed]).unwrap();
+    store.commit(&[session(51, "brief"), queued(51, 1, &undone), Record::Ended(51)]).unwrap();
+    assert_eq!(store.log_end(), before);
+}
+
+#[test]
+fn a_message_expires_at_the_same_hour_after_a_restart() {
+    let dir = place();
+    let mut store = open(&dir.path(), Mode::Durable);
+    store.commit(&[Record::Retained(message("a", b"1", Some(60_000)))]).unwrap();
+    drop(store);
+    for (later, expires) in [(50, 10_000), (70, 0)] {
+        let mut options = options(Mode::Durable);
+        options.epoch += Duration::from_secs(later);
+        let mut all = Vec::new();
+        Disk::open_shaped(&dir.path(), &options, SMALL)
+            .unwrap()
+            .recover(&mut |saved| all.push(saved))
+            .unwrap();
+        let [Saved::Retained(message)] = &all[..] else { panic!("{all:?}") };
+        assert_eq!(message.expires(), Some(Time(expires)));
+    }
+}
+
+/// A store of some groups and, after each of them, what it adds up to.
+fn history() -> (Place, Vec<Picture>) {
+    let dir = place();
+    let mut store = open(&dir.path(), Mode::Durable);
+    let (mut model, mut pictures) = (Picture::default(), vec![Picture::default()]);
+    let shared = message("shared", b"for both", None);
+    let groups = [
+        vec![session(1, "a"), session(2, "b"), Record::Retained(message("r", b"1", None))],
+        vec![queued(1, 1, &shared), queued(2, 1, &shared)],
+        vec![Record::Sent { session: 1, seq: 1, packet_id: 9 }, queued(1, 2, &message("t", b"2", None))],
+        vec![Record::Retained(message("r", b"2", None)), finished(2, 1)],
+        vec![Record::Owned { session: 1, seq: 1 }, Record::Received { session: 2, packet_id: 3 }],
+    ];
+    for group in groups {
+        store.commit(&group).unwrap();
+        for record in &group {
+            model.apply(record);
+        }
+        pictures.push(restarted(&model));
+    }
+    (dir, pictures)
+}
+
+fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let all = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    all.filter(|path| path.extension().is_some_and(|suffix| suffix == "log")).collect()
+}
+
+/// The one file that has groups, and how long they are.
+fn log_of(dir: &Path) -> (std::path::PathBuf, usize) {
+    let used = |path: &std::path::PathBuf| {
+        std::fs::read(path).unwrap().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    };
+    files(dir).into_iter().map(|path| (path.clone(), used(&path))).max_by_key(|(_, len)| *len).unwrap()
+}
+
+#[test]
+fn a_log_cut_at_any_byte_gives_the_groups_before() {
+    let (dir, pictures) = history();
+    let (path, len) = log_of(&dir.path());
+    let whole = std::fs::read(&path).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    // the padding of the last group belongs to it
+    for cut in 0..=len.next_multiple_of(8) {
+        let copy = copy(&dir.path());
+        std::fs::write(copy.path().join(path.file_name().unwrap()), &whole[..cut]).unwrap();
+        let mut store = open(&copy.path(), Mode::Durable);
+        let (picture, found) = read(&mut store);
+        let prefix = pictures.iter().position(|known| *known == picture);
+        seen.insert(prefix.unwrap_or_else(|| panic!("cut at {cut}: {picture:?}")));
+        assert_eq!(found.lost, [], "cut at {cut}");
+        // and takes new ones
+        store.commit(&[session(9, "after")]).unwrap();
+        drop(store);
+        assert_eq!(
+            read(&mut open(&copy.path(), Mode::Durable)).1.sessions,
+            found.sessions + 1,
+            "cut at {cut}"
+        );
+    }
+    assert_eq!(seen.len(), pictures.len());
+}
+
+#[test]
+fn a_flipped_bit_is_survived_and_what_it_cost_is_named() {
+    let (dir, pictures) = history();
+    let (path, len) = log_of(&dir.path());
+    let whole = std::fs::read(&path).unwrap();
+    let last = pictures.last().unwrap();
+    for at in 0..len {
+        let copy = copy(&dir.path());
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(copy.path().join(path.file_name().unwrap()), bytes).unwrap();
+        let mut store = match Disk::open_shaped(&copy.path(), &options(Mode::Durable), SMALL) {
+            // a flipped format number cannot pass for one: it has a check
+            Err(e) => panic!("byte {at}: {e}"),
+            Ok(store) => store,
+        };
+        let (picture, found) = read(&mut store);
+        let told = !found.lost.is_empty();
+        let harmless = picture == *last;
+        let prefix = pictures.contains(&picture);
+        assert!(told || harmless || prefix, "byte {at}: {picture:?}");
+        store.commit(&[session(9, "after")]).unwrap();
+        drop(store);
+        let (_, again) = read(&mut open(&copy.path(), Mode::Durable));
+        assert_eq!(again.sessions, found.sessions + 1, "byte {at}: {found:?} {again:?}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_middle_takes_one_change_and_is_kept_for_inspection() {
+    let (dir, _) = history();
+    let (path, _) = log_of(&dir.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(8).position(|part| part == b"for both").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let (picture, found) = read(&mut open(&dir.path(), Mode::Durable));
+    // of the message that two were to have, one had it already and the other owns it
+    assert_eq!((found.lost_count, found.sessions, found.queued), (1, 2, 2), "{found:?}\n{picture:?}");
+    assert!(found.lost[0].to_string().contains("1 of the 3 changes of group 2"), "{}", found.lost[0]);
+    let beside = std::fs::read_dir(dir.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let kept: Vec<_> = beside.filter(|name| name.to_str().unwrap().starts_with("store.damaged-")).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let dir = place();
+    let (mut store, mut model) = (open(&dir.path(), Mode::Written), Picture::default());
+    let pictures = traffic(&mut store, &mut model, 300);
+    drop(store);
+    let all = files(&dir.path());
+    for path in &all {
+        let copy = copy(&dir.path());
+        std::fs::remove_file(copy.path().join(path.file_name().unwrap())).unwrap();
+        let (picture, found) = read(&mut open(&copy.path(), Mode::Written));
+        // the loss of a spare is none, and that of the last file is an earlier end
+        let known = pictures.contains(&picture);
+        assert!(known || found.lost_count > 0, "{}: {found:?}", path.display());
+    }
+}
+
+#[test]
+fn one_store_one_process() {
+    let dir = place();
+    let store = open(&dir.path(), Mode::Durable);
+    let second = Disk::open(&dir.path(), &Options::default());
+    assert!(matches!(second, Err(Error::Locked { .. })), "{second:?}");
+    drop(store);
+    Disk::open(&dir.path(), &Options::default()).unwrap();
+}
+
+#[test]
+fn a_newer_format_and_another_file_are_refused() {
+    let (dir, _) = history();
+    let (path, _) = log_of(&dir.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8] = 2;
+    let check = crate::frame::checksum(&[&bytes[..24]]);
+    bytes[24..28].copy_from_slice(&check);
+    std::fs::write(&path, bytes).unwrap();
+    let refused = Disk::open(&dir.path(), &Options::default()).unwrap_err();
+    assert!(refused.to_string().ends_with("written by a newer GroveMQ (store format 2)"), "{refused}");
+    assert!(matches!(Disk::open(&path, &Options::default()), Err(Error::Foreign { .. })));
+}
+
+#[test]
+fn a_full_store_refuses_and_can_be_emptied() {
+    let dir = place();
+    let options = Options { size_max: 64 << 10, ..options(Mode::Written) };
+    let mut store = Disk::open_shaped(&dir.path(), &options, SMALL).unwrap();
+    store.commit(&[session(1, "s")]).unwrap();
+    let mut accepted = Vec::new();
+    let refusal = loop {
+        let seq = accepted.len() as u64 + 1;
+        match store.commit(&[queued(1, seq, &message("t", &[b'x'; 500], None))]) {
+            Ok(()) => accepted.push(seq),
+            Err(e) => break e,
+        }
+        assert!(accepted.len() < 1000);
+    };
+    assert!(refusal.is_full(), "{refusal}");
+    assert!(accepted.len() > 30, "{}", accepted.len());
+    assert!(store.stats().bytes <= 64 << 10);
+    assert_eq!(store.stats().queued, accepted.len() as u64);
+    let most = accepted.len() as u64 * 3 / 4;
+    for round in 0..20 {
+        // removals go on, all of them
+        for seq in &accepted {
+            let group = [finished(1, *seq)];
+            assert!(group.iter().all(removes));
+            store.commit(&group).unwrap_or_else(|e| panic!("round {round}, {seq}: {e}"));
+        }
+        assert_eq!(store.stats().queued, 0);
+        // nearly as much fits again, and then it is full again
+        let mut refused = 0;
+        for seq in &accepted {
+            let committed = store.commit(&[queued(1, *seq, &message("t", &[b'x'; 500], None))]);
+            assert!(
+                *seq <= most || committed.as_ref().map_or_else(Error::is_full, |()| true),
+                "round {round}"
+            );
+            assert!(*seq > most || committed.is_ok(), "round {round}, {seq}: {committed:?}");
+            refused += u64::from(committed.is_err());
+        }
+        assert_eq!(store.stats().queued, accepted.len() as u64 - refused);
+    }
+    assert!(store.stats().bytes <= 64 << 10);
+    drop(store);
+    let (_, found) = read(&mut Disk::open_shaped(&dir.path(), &options, SMALL).unwrap());
+    assert!(found.queued > most && found.lost.is_empty(), "{found:?}");
+}
