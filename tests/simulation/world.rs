@@ -1,10 +1,11 @@
 //! The broker's shards, the clients, the links between them and the mail among shards: one thread, one clock.
 
 use crate::client::Client;
+use crate::disk::Disk;
 use crate::link::{Link, Pipe};
 use crate::random::Random;
 use grovemq_core::client::{Disconnect, Event, Unsubscribe};
-use grovemq_core::observe::{Cause, Peer, Silent};
+use grovemq_core::observe::{Cause, Peer};
 use grovemq_core::{
     Action, Batch, Key, Limits, ListenerSettings, Next, Router, Settings, Shard, Time, Verdict,
 };
@@ -24,12 +25,16 @@ pub(crate) struct World {
     pub(crate) router: Arc<Router>,
     pub(crate) clients: Vec<Client>,
     pub(crate) shards: Vec<Shard>,
-    links: BTreeMap<u32, Link>,
+    pub(crate) settings: Settings,
+    /// `None`: nothing survives, and the broker is never killed.
+    pub(crate) disk: Option<Disk>,
+    pub(crate) kills: u32,
+    pub(crate) links: BTreeMap<u32, Link>,
     next_link: u32,
-    mail: BTreeMap<(usize, usize), VecDeque<(Time, Batch)>>,
+    pub(crate) mail: BTreeMap<(usize, usize), VecDeque<(Time, Batch)>>,
     /// Logins to be answered.
-    verdicts: Vec<(Time, usize, Key)>,
-    random: Random,
+    pub(crate) verdicts: Vec<(Time, usize, Key)>,
+    pub(crate) random: Random,
     /// Nothing breaks any more and nobody begins anything new.
     calm: bool,
 }
@@ -42,6 +47,7 @@ enum Unrest {
     Outbox(usize),
     Mail,
     Work,
+    Disk,
 }
 
 impl World {
@@ -62,25 +68,26 @@ impl World {
             authenticate: random.one_in(2),
             ..ListenerSettings::default()
         };
-        let settings = Arc::new(Settings { limits, listeners: vec![listener], seed, ..Settings::default() });
-        let router = Arc::new(Router::new(foldhash::fast::FixedState::with_seed(seed)));
-        let count = random.of(&[1, 2, 4]);
-        let shard = |id| Shard::new(id, count, router.clone(), settings.clone(), Box::new(Silent));
-        let shards = (0..count).map(shard).collect();
+        let settings = Settings { limits, listeners: vec![listener], ..Settings::default() };
         let clients = Self::clients(&mut random);
-        let (links, mail, verdicts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self {
+        let disk = (!random.one_in(3)).then(|| Disk::new(&mut random));
+        let mut world = Self {
             now: Time(1),
-            router,
+            router: Arc::new(Router::new(foldhash::fast::FixedState::with_seed(seed))),
             clients,
-            shards,
-            links,
+            shards: Vec::new(),
+            settings,
+            disk,
+            kills: 0,
+            links: BTreeMap::new(),
             next_link: 0,
-            mail,
-            verdicts,
+            mail: BTreeMap::new(),
+            verdicts: Vec::new(),
             random,
             calm: true,
-        }
+        };
+        world.boot();
+        world
     }
 
     /// Durable clients with overlapping subscriptions, some of them members of one shared group; and passers-by.
@@ -132,6 +139,12 @@ impl World {
     pub(crate) fn rage(&mut self, steps: usize) {
         self.calm = false;
         for _ in 0..steps {
+            if self.disk.is_some() && self.random.one_in(40) {
+                self.kill();
+            }
+            if self.random.one_in(15) {
+                self.connect_all();
+            }
             if self.random.one_in(2) {
                 let client = self.random.below(self.clients.len());
                 self.whim(client);
@@ -152,14 +165,18 @@ impl World {
                 };
                 panic!("never comes to rest: {unrest:?} {:?}", client.map(|c| &c.protocol));
             }
-            for id in 0..self.clients.len() {
-                if self.clients[id].link.is_none() {
-                    self.connect(id);
-                }
-            }
+            self.connect_all();
             self.step();
             if self.unrest().is_none() {
                 return;
+            }
+        }
+    }
+
+    fn connect_all(&mut self) {
+        for id in 0..self.clients.len() {
+            if self.clients[id].link.is_none() {
+                self.connect(id);
             }
         }
     }
@@ -175,12 +192,16 @@ impl World {
             if !link.up.is_empty() || !link.down.is_empty() || !link.input.is_empty() {
                 return Some(Unrest::Link(link.client));
             }
-            if !self.shards[link.shard].outbox(link.key).is_some_and(grovemq_core::Outbox::is_empty) {
+            let outbox = |l: &Link| self.shards[l.shard].outbox(l.key).map(grovemq_core::Outbox::is_empty);
+            if !link.broker_open || outbox(link) != Some(true) {
                 return Some(Unrest::Outbox(link.client));
             }
         }
         if self.mail.values().any(|m| !m.is_empty()) {
             return Some(Unrest::Mail);
+        }
+        if !self.disk.as_ref().is_none_or(Disk::is_idle) || self.shards.iter().any(Shard::has_uncommitted) {
+            return Some(Unrest::Disk);
         }
         self.shards.iter().any(Shard::has_work).then_some(Unrest::Work)
     }
@@ -297,6 +318,7 @@ impl World {
             }
         }
         self.carry_mail();
+        self.persist();
         for id in 0..self.clients.len() {
             if self.clients[id].protocol.next_timeout().is_some_and(|t| t <= self.now) {
                 self.clients[id].protocol.handle_timeout(self.now);
@@ -363,13 +385,13 @@ impl World {
         while let Some(action) = self.shards[id].poll_action() {
             self.act(id, &action);
         }
-        while let Some(key) = self.shards[id].poll_dirty() {
-            if let Some(link) =
-                self.links.values_mut().find(|l| l.broker_open && l.shard == id && l.key == key)
-            {
-                link.unsent = true;
-            }
+        self.mark_dirty(id);
+        while let Some(commit) = self.shards[id].poll_commit(self.now) {
+            let disk = self.disk.as_mut().expect("nothing is stored without a store");
+            disk.submit(self.now, &mut self.random, id, commit);
+            self.mark_dirty(id);
         }
+        self.mark_dirty(id);
         for link in self.links.keys().copied().collect::<Vec<_>>() {
             if self.links[&link].shard == id && self.links[&link].unsent {
                 let part = !self.random.one_in(3);
@@ -381,6 +403,16 @@ impl World {
                 let delay = if self.random.one_in(10) { 300 } else { 10 };
                 let due = Time(self.now.0 + self.random.below(delay) as u64);
                 self.mail.entry((id, to)).or_default().push_back((due, std::mem::take(batch)));
+            }
+        }
+    }
+
+    fn mark_dirty(&mut self, id: usize) {
+        while let Some(key) = self.shards[id].poll_dirty() {
+            if let Some(link) =
+                self.links.values_mut().find(|l| l.broker_open && l.shard == id && l.key == key)
+            {
+                link.unsent = true;
             }
         }
     }

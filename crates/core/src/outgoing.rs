@@ -3,7 +3,7 @@
 use crate::Message;
 use crate::qos::{Answer, Sender, SenderStep};
 use grovemq_codec::Qos;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -50,6 +50,8 @@ pub(crate) struct Outgoing {
     queue_bytes: usize,
     /// Messages of QoS 0 among those queued.
     queue_qos0: usize,
+    /// Places of queued messages that are not safe yet and must not go out, and whether they were dropped meanwhile.
+    unsettled: BTreeMap<u64, bool>,
     /// So many at the front of the queue have not been compared with the present rights.
     unchecked: usize,
     last_id: u16,
@@ -73,6 +75,7 @@ static NOTHING: Outgoing = Outgoing {
     queue: VecDeque::new(),
     queue_bytes: 0,
     queue_qos0: 0,
+    unsettled: BTreeMap::new(),
     unchecked: 0,
     last_id: 0,
     sent: 0,
@@ -209,13 +212,37 @@ impl Outgoing {
     /// The next queued message that may be sent now.
     pub(crate) fn next_queued(&mut self, window: u16) -> Option<Parcel> {
         let first = self.queue.front()?;
-        if first.qos != Qos::AtMostOnce && !self.may_send(window, first.seq) {
+        if first.qos != Qos::AtMostOnce
+            && (!self.may_send(window, first.seq) || self.unsettled.contains_key(&first.seq))
+        {
             return None;
         }
         self.queue_bytes -= first.message.size();
         self.queue_qos0 -= usize::from(first.qos == Qos::AtMostOnce);
         self.unchecked = self.unchecked.saturating_sub(1);
         self.queue.pop_front()
+    }
+
+    /// The message with that place, queued next, is not safe yet.
+    pub(crate) fn unsettle(&mut self, seq: u64) {
+        self.unsettled.insert(seq, false);
+    }
+
+    /// It is safe; whether it was dropped meanwhile.
+    pub(crate) fn settle(&mut self, seq: u64) -> bool {
+        self.unsettled.remove(&seq).unwrap_or(false)
+    }
+
+    /// Leaves out the places of dropped messages that are not even stored yet.
+    fn stored_of(&mut self, mut gone: Vec<u64>) -> Vec<u64> {
+        gone.retain(|seq| match self.unsettled.get_mut(seq) {
+            Some(dropped) => {
+                *dropped = true;
+                false
+            }
+            None => *seq != 0,
+        });
+        gone
     }
 
     pub(crate) fn enqueue(&mut self, parcel: Parcel) {
@@ -290,8 +317,7 @@ impl Outgoing {
         self.queue_bytes = self.queue.iter().map(|p| p.message.size()).sum();
         self.queue_qos0 = self.queue.iter().filter(|p| p.qos == Qos::AtMostOnce).count();
         self.unchecked = 0;
-        gone.retain(|seq| *seq != 0);
-        gone
+        self.stored_of(gone)
     }
 
     /// Rights have changed: everything queued is to be compared with them before it is sent. What is in flight but was
@@ -334,7 +360,7 @@ impl Outgoing {
             }
             !gone
         });
-        (part.len(), seqs)
+        (part.len(), self.stored_of(seqs))
     }
 
     /// The message at the front of the queue has not been compared with the present rights.

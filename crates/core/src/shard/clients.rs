@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::slab::{Key, Slab};
 use crate::{Limits, Message, MessageRef, Time};
 use foldhash::fast::FixedState;
-use grovemq_codec::{PacketType, Qos};
+use grovemq_codec::{PacketType, Qos, ReasonCode};
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -173,6 +173,7 @@ impl Clients {
             }
             Some((key, c))
                 if qos != Qos::AtMostOnce
+                    && !(self.journal.is_joining() && session.stored.is_some())
                     && session.outgoing.has_room(window(&self.limits, c, session), session.upcoming())
                     && c.outbox.len() <= self.limits.output_bytes_max =>
             {
@@ -186,7 +187,7 @@ impl Clients {
                 let image = stored.map(|(id, _)| (id, parcel.clone()));
                 let packet_id = session.outgoing.admit(parcel);
                 if let Some((id, parcel)) = image {
-                    self.journal.queued(id, &parcel);
+                    self.journal.queued(to.session, id, &parcel);
                 }
                 let framing = Framing {
                     v5: c.is_v5(),
@@ -210,7 +211,7 @@ impl Clients {
     fn admit_pending(&mut self, session_key: Key, parcel: Parcel, new: bool) {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         if let Some(session) = session.stored_id().filter(|_| new) {
-            self.journal.queued(session, &parcel);
+            self.journal.queued(session_key, session, &parcel);
         }
         let packet_id = session.outgoing.admit_pending(parcel);
         self.journal.hold(Held::Publish(session_key, packet_id));
@@ -307,8 +308,10 @@ impl Clients {
         let stored = if qos == Qos::AtMostOnce { None } else { session.next_seq() };
         let seq = stored.map_or(0, |(_, seq)| seq);
         let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids), seq };
-        if let Some((id, _)) = stored {
-            self.journal.queued(id, &parcel);
+        if let Some((id, _)) = stored
+            && self.journal.queued(to.session, id, &parcel)
+        {
+            session.outgoing.unsettle(seq);
         }
         session.outgoing.enqueue(parcel);
     }
@@ -337,7 +340,7 @@ impl Clients {
             let (window, v5) = (window(&self.limits, c, session), c.is_v5());
             match session.outgoing.get_mut().and_then(|o| o.next_resend(c.window)) {
                 Some(Resend::PubRel(id)) => {
-                    self.send_ack(now, key, PacketType::PubRel, id);
+                    self.release_again(now, key, id);
                     continue;
                 }
                 Some(Resend::Publish(parcel, packet_id, again)) => {
@@ -403,6 +406,15 @@ impl Clients {
         };
         if !self.send(now, key, framing, &mut d) {
             self.give_up(session, packet_id);
+        }
+    }
+
+    /// PUBREL on a new connection. That its receiver owns the message may not be safe yet.
+    fn release_again(&mut self, now: Time, key: Key, packet_id: u16) {
+        if self.must_hold(key, self.journal.mark()) {
+            self.hold(key, Held::Ack(key, PacketType::PubRel, packet_id, ReasonCode::Success));
+        } else {
+            self.send_ack(now, key, PacketType::PubRel, packet_id);
         }
     }
 

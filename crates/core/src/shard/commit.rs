@@ -6,19 +6,24 @@
 //! back once that shard's own records are safe. Points are released in their order, so a client gets its
 //! acknowledgements in the order of its packets. [MQTT-4.6.0-2] [MQTT-4.6.0-3]
 
+mod joint;
+
+pub(super) use joint::Wait;
+
 use super::Shard;
+use super::clients::Clients;
 use crate::Time;
-use crate::journal::{QueuedImage, Record, SessionImage, StoredId, WillImage};
-use crate::outgoing::Parcel;
+use crate::journal::{Record, SessionImage, StoredId, WillImage};
 use crate::session::{NEVER, Session, Stored};
 use crate::slab::Key;
 use grovemq_codec::{Packet, PacketType, ReasonCode};
+use joint::Joint;
 use std::collections::VecDeque;
 
 /// What a turn changed for good, to be stored as one.
 #[derive(Debug)]
 pub struct Commit {
-    /// To be reported to [`Shard::handle_persisted`]; they grow.
+    /// To be reported to [`Shard::handle_persisted`]; they grow by one.
     pub point: u64,
     pub records: Vec<Record>,
 }
@@ -35,9 +40,12 @@ pub(super) enum Held {
 #[derive(Debug, Default)]
 struct Point {
     number: u64,
+    /// The commit that has to be safe, with all before it.
+    commit: u64,
     /// Shards that have not confirmed yet.
     remote: u64,
     held: Vec<Held>,
+    joint: Option<Box<Joint>>,
 }
 
 /// The changes of this turn and the points that wait.
@@ -50,12 +58,14 @@ pub(crate) struct Journal {
     step: u64,
     records: Vec<Record>,
     current: Point,
+    /// Their numbers have no gaps.
     waiting: VecDeque<Point>,
-    /// Other shards that want to know about a point, with the number it has there.
+    /// Other shards that want to know about a commit, and the point it is about there.
     confirms: VecDeque<(u64, u16, u64)>,
+    joints: joint::Joints,
     /// Counts what has to be safe before an answer.
     effects: u64,
-    /// The latest points handed to the store, stored, and released.
+    /// The latest commits handed to the store and stored, and the latest point released.
     submitted: u64,
     persisted: u64,
     released: u64,
@@ -73,6 +83,7 @@ impl Journal {
             current: Point { number: 1, ..Point::default() },
             waiting: VecDeque::new(),
             confirms: VecDeque::new(),
+            joints: joint::Joints::new(shard, shards),
             effects: 0,
             submitted: 0,
             persisted: 0,
@@ -103,18 +114,6 @@ impl Journal {
         if let Some(session) = session.filter(|_| seq != 0) {
             self.record(Record::Finished { session, seq });
         }
-    }
-
-    pub(super) fn queued(&mut self, session: StoredId, parcel: &Parcel) {
-        let Parcel { message, qos, retain, ids, seq } = parcel.clone();
-        self.record(Record::Queued(session, Box::new(QueuedImage { seq, message, qos, retain, ids })));
-    }
-
-    /// What follows is to wait until that shard has its part safe; the number to ask it with.
-    pub(super) fn wait_for(&mut self, shard: usize) -> u64 {
-        self.effects += 1;
-        self.current.remote |= 1 << (shard % 64);
-        self.current.number
     }
 
     pub(super) fn hold(&mut self, held: Held) -> u64 {
@@ -162,7 +161,8 @@ impl Journal {
     }
 
     fn is_clean(&self) -> bool {
-        self.records.is_empty() && self.current.held.is_empty() && self.current.remote == 0
+        let Point { held, remote, joint, .. } = &self.current;
+        self.records.is_empty() && held.is_empty() && *remote == 0 && joint.is_none()
     }
 
     /// Ends the turn's point, where there is anything in it.
@@ -170,23 +170,32 @@ impl Journal {
         if self.is_clean() {
             return None;
         }
-        let point = self.current.number;
-        let next = Point { number: point + 1, ..Point::default() };
-        self.waiting.push_back(core::mem::replace(&mut self.current, next));
-        if self.records.is_empty() {
-            return None;
+        let next = Point { number: self.current.number + 1, ..Point::default() };
+        let mut point = core::mem::replace(&mut self.current, next);
+        let commit = (!self.records.is_empty()).then(|| core::mem::take(&mut self.records));
+        let commit = commit.map(|records| self.make_commit(records));
+        point.commit = self.submitted;
+        if point.joint.is_some() {
+            self.joints.open.push_back(point.number);
         }
-        self.submitted = point;
-        Some(Commit { point, records: core::mem::take(&mut self.records) })
+        self.waiting.push_back(point);
+        commit
     }
 
-    fn is_safe(&self, point: u64) -> bool {
-        point <= self.persisted || self.persisted >= self.submitted
+    fn make_commit(&mut self, records: Vec<Record>) -> Commit {
+        self.submitted += 1;
+        Commit { point: self.submitted, records }
+    }
+
+    /// The latest point with anything in it.
+    pub(super) fn latest(&self) -> u64 {
+        self.current.number - u64::from(self.is_clean())
     }
 
     fn next_ready(&mut self) -> Option<Point> {
         let first = self.waiting.front()?;
-        if first.remote != 0 || !self.is_safe(first.number) {
+        let is_open = self.joints.open.front() == Some(&first.number);
+        if first.remote != 0 || is_open || first.commit > self.persisted {
             return None;
         }
         self.released = first.number;
@@ -194,21 +203,39 @@ impl Journal {
     }
 }
 
+impl Clients {
+    /// Whether an answer to this client must wait: for what changed since `mark`, or behind others that wait.
+    #[inline]
+    pub(super) fn must_hold(&self, key: Key, mark: u64) -> bool {
+        let journal = &self.journal;
+        journal.effects != mark || self.connections.get(key).is_some_and(|c| c.held > journal.released)
+    }
+
+    pub(super) fn hold(&mut self, key: Key, held: Held) {
+        let point = self.journal.hold(held);
+        if let Some(c) = self.connections.get_mut(key) {
+            c.held = point;
+        }
+    }
+}
+
 impl Shard {
     /// The turn changed something that [`Shard::poll_commit`] ends.
     pub fn has_changes(&self) -> bool {
-        !self.clients.journal.is_clean()
+        let journal = &self.clients.journal;
+        !journal.is_clean() || journal.has_whole_joint()
     }
 
     /// What the driver has to store now, if anything. To be asked at the end of a turn, before [`Shard::poll_mail`], while
     /// [`Shard::has_changes`]; [`Shard::poll_dirty`] may have something again then.
     pub fn poll_commit(&mut self, now: Time) -> Option<Commit> {
-        let commit = self.clients.journal.close_point();
+        let journal = &mut self.clients.journal;
+        let commit = journal.close_point().or_else(|| journal.commit_joint());
         self.release_points(now);
         commit
     }
 
-    /// All records up to this point are as safe as they will be.
+    /// All records up to this commit are as safe as they will be.
     pub fn handle_persisted(&mut self, now: Time, point: u64) {
         self.clients.journal.persisted = point;
         self.release_points(now);
@@ -226,7 +253,8 @@ impl Shard {
 
     pub(super) fn want_confirm(&mut self, now: Time, from: u16, point: u64) {
         let journal = &mut self.clients.journal;
-        let own = journal.current.number;
+        // what this turn has recorded is the next commit
+        let own = journal.submitted + u64::from(!journal.records.is_empty());
         journal.confirms.push_back((own, from, point));
         // at once where there was nothing to store
         self.release_points(now);
@@ -243,9 +271,8 @@ impl Shard {
 
     fn release_points(&mut self, now: Time) {
         while let Some((own, shard, point)) = self.clients.journal.confirms.front().copied() {
-            // a point still open may get records yet
             let journal = &mut self.clients.journal;
-            if own == journal.current.number && !journal.records.is_empty() || !journal.is_safe(own) {
+            if own > journal.persisted {
                 break;
             }
             journal.confirms.pop_front();
@@ -254,6 +281,9 @@ impl Shard {
             }
         }
         while let Some(point) = self.clients.journal.next_ready() {
+            if let Some(joint) = point.joint {
+                self.settle_joint(now, point.number, &joint);
+            }
             for held in point.held {
                 match held {
                     Held::Ack(key, kind, id, reason) => self.send_answer(now, key, kind, id, reason),
@@ -269,21 +299,6 @@ impl Shard {
         }
     }
 
-    /// Whether an answer to this client must wait: for what changed since `mark`, or behind others that wait.
-    #[inline]
-    pub(super) fn must_hold(&self, key: Key, mark: u64) -> bool {
-        let journal = &self.clients.journal;
-        journal.effects != mark
-            || self.clients.connections.get(key).is_some_and(|c| c.held > journal.released)
-    }
-
-    fn hold(&mut self, key: Key, held: Held) {
-        let point = self.clients.journal.hold(held);
-        if let Some(c) = self.clients.connections.get_mut(key) {
-            c.held = point;
-        }
-    }
-
     /// [`Shard::send_answer`] as soon as what changed since `mark` is safe.
     #[inline]
     pub(super) fn answer(
@@ -295,8 +310,8 @@ impl Shard {
         reason: ReasonCode,
         mark: u64,
     ) {
-        if self.must_hold(key, mark) {
-            self.hold(key, Held::Ack(key, kind, id, reason));
+        if self.clients.must_hold(key, mark) {
+            self.clients.hold(key, Held::Ack(key, kind, id, reason));
         } else {
             self.send_answer(now, key, kind, id, reason);
         }
@@ -304,11 +319,11 @@ impl Shard {
 
     /// [`Shard::send_packet`] as soon as what changed since `mark` is safe.
     pub(super) fn answer_packet(&mut self, now: Time, key: Key, packet: &Packet<'_>, mark: u64) {
-        if !self.must_hold(key, mark) {
+        if !self.clients.must_hold(key, mark) {
             return self.send_packet(now, key, packet);
         }
         if let Some(bytes) = self.encode(now, key, packet) {
-            self.hold(key, Held::Packet(key, bytes.into()));
+            self.clients.hold(key, Held::Packet(key, bytes.into()));
         }
     }
 }

@@ -335,7 +335,12 @@ impl Shard {
             n => n,
         };
         let (terms, rights) = (self.settings.clone(), self.clients.rights);
+        let stored = self.clients.sessions.get(session).is_some_and(|s| s.stored.is_some());
         let Some(c) = self.clients.connections.get_mut(key) else { return };
+        if stored {
+            // what it asks for again is no safer than when it asked first
+            c.held = self.clients.journal.latest();
+        }
         let p = &connect.properties;
         (c.terms, c.rights) = (terms, rights);
         c.stage = Stage::Live(session);

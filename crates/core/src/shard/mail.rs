@@ -1,5 +1,7 @@
 //! What one shard sends to another: a turn's messages as one batch, small ones as bytes, others by reference.
 
+use super::commit::Wait;
+use crate::journal::Record;
 use crate::outbox::BY_REFERENCE_MIN;
 use crate::router::Subscription;
 use crate::slab::Key;
@@ -18,6 +20,10 @@ pub struct Batch {
     pub(crate) confirm: Option<u64>,
     /// All up to this point of the receiver's own is safe here.
     pub(crate) confirmed: Option<u64>,
+    /// What the receiver has to store, by its points.
+    pub(crate) joined: Vec<(u64, Vec<Record>)>,
+    /// What the sender stores for the receiver, up to this point of its own, is safe.
+    pub(crate) settled: Option<u64>,
     bytes: Vec<u8>,
     items: Vec<Item>,
 }
@@ -42,11 +48,23 @@ impl Target {
     }
 }
 
+/// A message as the receiving shard sees it.
+pub(crate) struct Arrived<'a> {
+    pub(crate) publisher: Option<Key>,
+    pub(crate) target: Target,
+    /// See [`Item::joint`].
+    pub(crate) joint: u64,
+    pub(crate) message: MessageRef<'a>,
+    pub(crate) shared: Option<&'a Arc<Message>>,
+}
+
 #[derive(Debug)]
 struct Item {
     /// The session it came from.
     publisher: Option<Key>,
     target: Target,
+    /// The sender's point that what becomes of it is stored with; 0 is none.
+    joint: u64,
     body: Body,
 }
 
@@ -90,7 +108,16 @@ impl Batch {
                 expires: m.expires,
             }
         };
-        self.items.push(Item { publisher, target, body });
+        self.items.push(Item { publisher, target, joint: 0, body });
+    }
+
+    /// What the sender has to hear about the message pushed last.
+    pub(crate) fn wait(&mut self, wait: Wait) {
+        match (wait, self.items.last_mut()) {
+            (Wait::Confirmed(point), _) => self.confirm = Some(point),
+            (Wait::Joined(point), Some(item)) => item.joint = point,
+            (Wait::Joined(_), None) => {}
+        }
     }
 
     /// Asks the other shard to let that session's connection wait a little.
@@ -101,7 +128,11 @@ impl Batch {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.pressed.is_empty() && self.confirmed.is_none()
+        self.items.is_empty()
+            && self.pressed.is_empty()
+            && self.confirmed.is_none()
+            && self.joined.is_empty()
+            && self.settled.is_none()
     }
 
     pub fn len(&self) -> usize {
@@ -111,18 +142,21 @@ impl Batch {
     /// Empties the batch but keeps its memory.
     pub fn clear(&mut self) {
         self.pressed.clear();
-        (self.confirm, self.confirmed) = (None, None);
+        (self.confirm, self.confirmed, self.settled) = (None, None, None);
+        self.joined.clear();
         self.bytes.clear();
         self.items.clear();
     }
 
-    /// Publisher, target and message, in order.
-    pub(crate) fn iter(
-        &self,
-    ) -> impl Iterator<Item = (Option<Key>, Target, MessageRef<'_>, Option<&Arc<Message>>)> {
+    /// In order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Arrived<'_>> {
         let mut rest: &[u8] = &self.bytes;
+        let arrived = |item: &Item, message, shared| {
+            let Item { publisher, target, joint, .. } = *item;
+            Some(Arrived { publisher, target, joint, message, shared })
+        };
         self.items.iter().filter_map(move |item| match &item.body {
-            Body::Shared(message) => Some((item.publisher, item.target, message.view(), Some(message))),
+            Body::Shared(message) => arrived(item, message.view(), Some(message)),
             Body::Inline { topic, properties, payload, qos, retain, expires } => {
                 let (name, after) = rest.split_at_checked(*topic)?;
                 let (properties, after) = after.split_at_checked(*properties)?;
@@ -131,7 +165,7 @@ impl Batch {
                 let topic = core::str::from_utf8(name).ok()?;
                 let m =
                     MessageRef { topic, properties, payload, qos: *qos, retain: *retain, expires: *expires };
-                Some((item.publisher, item.target, m, None))
+                arrived(item, m, None)
             }
         })
     }

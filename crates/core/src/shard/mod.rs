@@ -340,15 +340,24 @@ impl Shard {
                 c.pressed = true;
             }
         }
-        for (publisher, target, message, shared) in batch.iter() {
+        for arrived in batch.iter() {
             self.clients.pressure = false;
-            self.route_mail(now, target, message, shared);
+            self.clients.journal.begin_foreign(batch.from, arrived.joint);
+            self.route_mail(now, arrived.target, arrived.message, arrived.shared);
             if self.clients.pressure
-                && let Some(publisher) = publisher
+                && let Some(publisher) = arrived.publisher
                 && let Some(back) = self.mail.get_mut(usize::from(batch.from))
             {
                 back.press(publisher);
             }
+        }
+        let parts = self.clients.journal.end_foreign();
+        if let Some(back) = self.mail.get_mut(usize::from(batch.from)) {
+            back.joined.extend(parts);
+        }
+        self.joined(batch.from, &batch.joined);
+        if let Some(point) = batch.settled {
+            self.settled(now, batch.from, point);
         }
         if let Some(point) = batch.confirm {
             self.want_confirm(now, batch.from, point);

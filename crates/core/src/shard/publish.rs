@@ -143,6 +143,7 @@ impl Shard {
         let mark = self.clients.journal.mark();
         // a copy of a message taken over before is answered as such, whatever the rules are now
         let known = |s: &Session| s.has_received(id);
+        let mut once = None;
         if p.qos == Qos::ExactlyOnce
             && (refusal.is_none() || !v5 || self.clients.sessions.get(session).is_some_and(known))
             && let Some(s) = self.clients.sessions.get_mut(session)
@@ -151,9 +152,10 @@ impl Shard {
                 self.answer(now, key, PacketType::PubRec, id, ReasonCode::Success, mark);
                 return 0;
             }
-            if let Some(session) = s.stored_id() {
-                self.clients.journal.record(Record::Received { session, packet_id: id });
-            }
+            once = s.stored_id();
+        }
+        if once.is_some() {
+            self.clients.journal.begin_once();
         }
         let mut reached = 0;
         let reason = refusal.unwrap_or_else(|| {
@@ -172,6 +174,9 @@ impl Shard {
             reached = self.route(now, slot, message, as_is, Some(session), shared);
             if reached == 0 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success }
         });
+        if let Some(stored) = once {
+            self.clients.journal.end_once(stored, id);
+        }
         match p.qos {
             Qos::AtMostOnce => {}
             Qos::AtLeastOnce => self.answer(now, key, PacketType::PubAck, id, reason, mark),
@@ -310,7 +315,7 @@ impl Shard {
             if let Some(batch) = self.mail.get_mut(to) {
                 batch.push(publisher, Target::Matching, message, &mut shared);
                 if stored & (1 << to) != 0 {
-                    batch.confirm = Some(self.clients.journal.wait_for(to));
+                    batch.wait(self.clients.journal.wait_for(to));
                 }
                 reached += 1;
             }
@@ -392,17 +397,22 @@ impl Shard {
                 }
             }
         }
-        for s in &chosen {
-            if s.session.shard == self.id {
-                self.deliver_to_member(now, Target::member(s), message, shared.as_ref());
-            } else if let Some(batch) = self.mail.get_mut(usize::from(s.session.shard)) {
+        // those elsewhere first: they decide where the places of those here are stored
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            chosen.into_iter().partition(|s| s.session.shard == self.id);
+        let reached = here.len() + elsewhere.len();
+        for s in &elsewhere {
+            if let Some(batch) = self.mail.get_mut(usize::from(s.session.shard)) {
                 batch.push(publisher, Target::member(s), message, shared);
                 if s.stored && message.qos != Qos::AtMostOnce {
-                    batch.confirm = Some(self.clients.journal.wait_for(usize::from(s.session.shard)));
+                    batch.wait(self.clients.journal.wait_for(usize::from(s.session.shard)));
                 }
             }
         }
-        u32::try_from(chosen.len()).unwrap_or(u32::MAX)
+        for s in &here {
+            self.deliver_to_member(now, Target::member(s), message, shared.as_ref());
+        }
+        u32::try_from(reached).unwrap_or(u32::MAX)
     }
 
     pub(super) fn route_mail(

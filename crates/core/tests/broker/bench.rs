@@ -80,6 +80,8 @@ pub(crate) struct Bench {
     streams: BTreeMap<String, Stream>,
     causes: Arc<Mutex<Vec<Cause>>>,
     pub(crate) disk: Option<Disk>,
+    /// Everything stands still after so many turns of a shard.
+    pub(crate) steps_left: Option<usize>,
 }
 
 struct Stream {
@@ -112,7 +114,15 @@ impl Bench {
             Shard::new(id, count, router.clone(), settings.clone(), observer)
         };
         let shards = (0..count).map(shard).collect();
-        Self { now: Time(1000), router, shards, streams: BTreeMap::new(), causes, disk: None }
+        Self {
+            now: Time(1000),
+            router,
+            shards,
+            streams: BTreeMap::new(),
+            causes,
+            disk: None,
+            steps_left: None,
+        }
     }
 
     /// A broker on what that disk holds.
@@ -318,6 +328,10 @@ impl Bench {
             assert!(turn < 10_000, "the broker never comes to rest");
             let mut moved = false;
             for shard in 0..self.shards.len() {
+                if let Some(left) = &mut self.steps_left {
+                    let Some(less) = left.checked_sub(1) else { return };
+                    *left = less;
+                }
                 moved |= self.turn(shard);
             }
             if !moved {

@@ -262,3 +262,67 @@ fn a_store_that_is_behind_holds_its_publishers_back() {
     bench.store_behind(false);
     assert_eq!(bench.feed_bytes("p", &[]).len(), 9);
 }
+
+/// QoS 2 to receivers on another shard, killed after each hop of the mail: however far it got, its publisher sends it
+/// again and it arrives once.
+#[test]
+fn e01_exactly_once_across_shards_whatever_the_moment_of_the_kill() {
+    for steps in 0..12 {
+        let mut bench = Bench::with_disk(settings(), 2, Disk::default());
+        let names = |shard: u16, bench: &Bench| {
+            (0..).map(|n| format!("c{n}")).filter(|id| bench.shard(id) == shard).take(2).collect::<Vec<_>>()
+        };
+        let (here, there) = (names(0, &bench), names(1, &bench));
+        let receivers = [(&here[1], "t"), (&there[0], "t"), (&there[1], "$share/g/t")];
+        for (name, filter) in receivers {
+            bench.connect(name, durable(name, 100));
+            bench.feed(name, &subscribe(&[(filter, options(2))]));
+        }
+        let publisher = &here[0];
+        bench.connect(publisher, durable(publisher, 100));
+        bench.steps_left = Some(steps);
+        let answers = bench.feed(publisher, &publish(2, 1, "t", "x"));
+        let mut seen: Vec<Vec<String>> = receivers.iter().map(|(name, _)| bench.take(name)).collect();
+        let mut bench = bench.kill(settings());
+        assert_eq!(bench.connect(publisher, durable(publisher, 100)), ["CONNACK Success present"]);
+        if answers.is_empty() {
+            let again = Publish { dup: true, ..message(2, 1, "t", "x") };
+            assert_eq!(bench.feed(publisher, &grovemq_codec::Packet::Publish(again)), ["PUBREC #1"]);
+        }
+        assert_eq!(bench.feed(publisher, &ack(PacketType::PubRel, 1)), ["PUBCOMP #1"]);
+        for ((name, _), seen) in receivers.iter().zip(&mut seen) {
+            let lines = bench.connect(name, durable(name, 100));
+            assert_eq!(lines.len(), 2, "{steps} steps, {name}: {lines:?}, before: {seen:?}");
+            let before = seen.first().map(|line| line.replace("#1", "#1 dup"));
+            assert!(before.is_none_or(|line| line == lines[1]), "{steps} steps: {seen:?}, {lines:?}");
+        }
+    }
+}
+
+/// A client that comes back asks again for what is not safe yet: it is not told so because it was done before.
+#[test]
+fn who_asks_again_waits_as_well() {
+    let mut bench = stored();
+    absent(&mut bench, 2);
+    bench.connect("s", durable("s", 1000));
+    bench.feed("p", &publish(2, 1, "other", "x"));
+    bench.feed("p", &publish(2, 2, "t", "x"));
+    assert_eq!(bench.take("s"), ["PUBLISH t q2 #1 x"]);
+    bench.disk.as_mut().unwrap().stalled = true;
+    let first = publish(2, 3, "t", "y");
+    let requests = [("p", &ack(PacketType::PubRel, 1)), ("p", &first), ("s", &ack(PacketType::PubRec, 1))];
+    for (name, packet) in requests.iter().chain([&("s", &unsubscribe(&["t"]))]) {
+        assert_eq!(bench.feed(name, packet), [""; 0]);
+    }
+    bench.cut("p");
+    bench.cut("s");
+    assert_eq!(bench.connect("p", durable("p", 1000)), ["CONNACK Success present"]);
+    assert_eq!(bench.connect("s", durable("s", 1000)), ["CONNACK Success present"]);
+    for (name, packet) in requests.iter().chain([&("s", &unsubscribe(&["t"]))]) {
+        assert_eq!(bench.feed(name, packet), [""; 0]);
+    }
+    bench.sync();
+    assert_eq!(bench.take("p"), ["PUBCOMP #1 PacketIdentifierNotFound", "PUBREC #3"]);
+    let expected = ["PUBREL #1", "PUBREL #1", "UNSUBACK #1 [NoSubscriptionExisted]"];
+    assert_eq!(bench.take("s")[1..], expected);
+}
