@@ -136,7 +136,7 @@ fn message(topic: &str, n: u64) -> Arc<Message> {
 }
 
 fn queued(session: u64, seq: u64, message: Arc<Message>) -> Record {
-    let image = QueuedImage { seq, message, qos: Qos::AtLeastOnce, retain: false, ids: None, packet_id: 0 };
+    let image = QueuedImage { seq, message, qos: Qos::AtLeastOnce, retain: false, ids: None };
     Record::Queued(session, Box::new(image))
 }
 

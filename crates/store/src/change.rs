@@ -36,16 +36,10 @@ pub(crate) enum Change<'a> {
         group: Option<&'a str>,
     },
     Queued(Queued<'a>),
-    Sent {
-        session: StoredId,
-        seq: u64,
-        packet_id: u16,
-    },
-    /// With the packet id, so that it stands for itself.
+    /// Stands for itself: what was queued need not be there any more.
     Owned {
         session: StoredId,
         seq: u64,
-        packet_id: u16,
     },
     Finished {
         session: StoredId,
@@ -105,7 +99,6 @@ pub(crate) struct Queued<'a> {
     pub(crate) body: BodyId,
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
-    pub(crate) packet_id: u16,
     /// Subscription identifiers.
     pub(crate) ids: Cow<'a, [u32]>,
 }
@@ -117,13 +110,12 @@ mod kind {
     pub(super) const SUBSCRIBED: u8 = 4;
     pub(super) const UNSUBSCRIBED: u8 = 5;
     pub(super) const QUEUED: u8 = 6;
-    pub(super) const SENT: u8 = 7;
-    pub(super) const OWNED: u8 = 8;
-    pub(super) const FINISHED: u8 = 9;
-    pub(super) const RECEIVED: u8 = 10;
-    pub(super) const COMPLETED: u8 = 11;
-    pub(super) const RETAINED: u8 = 12;
-    pub(super) const CLEARED: u8 = 13;
+    pub(super) const OWNED: u8 = 7;
+    pub(super) const FINISHED: u8 = 8;
+    pub(super) const RECEIVED: u8 = 9;
+    pub(super) const COMPLETED: u8 = 10;
+    pub(super) const RETAINED: u8 = 11;
+    pub(super) const CLEARED: u8 = 12;
 }
 
 impl<'a> Change<'a> {
@@ -145,16 +137,11 @@ impl<'a> Change<'a> {
                 put_texts(out, &[Some(filter), *group]);
             }
             Self::Queued(queued) => {
-                head(out, kind::QUEUED, &[queued.session, queued.seq, queued.body, queued.packet_id.into()]);
+                head(out, kind::QUEUED, &[queued.session, queued.seq, queued.body]);
                 out.push(queued.qos as u8 | u8::from(queued.retain) << 2);
                 queued.ids.iter().for_each(|id| put_number(out, (*id).into()));
             }
-            Self::Sent { session, seq, packet_id } => {
-                head(out, kind::SENT, &[*session, *seq, (*packet_id).into()]);
-            }
-            Self::Owned { session, seq, packet_id } => {
-                head(out, kind::OWNED, &[*session, *seq, (*packet_id).into()]);
-            }
+            Self::Owned { session, seq } => head(out, kind::OWNED, &[*session, *seq]),
             Self::Finished { session, seq } => head(out, kind::FINISHED, &[*session, *seq]),
             Self::Received { session, packet_id } => {
                 head(out, kind::RECEIVED, &[*session, (*packet_id).into()]);
@@ -191,12 +178,7 @@ impl<'a> Change<'a> {
                 group: from.optional_text()?,
             },
             kind::QUEUED => Self::Queued(from.queued()?),
-            kind::SENT => {
-                Self::Sent { session: from.number()?, seq: from.number()?, packet_id: from.small()? }
-            }
-            kind::OWNED => {
-                Self::Owned { session: from.number()?, seq: from.number()?, packet_id: from.small()? }
-            }
+            kind::OWNED => Self::Owned { session: from.number()?, seq: from.number()? },
             kind::FINISHED => Self::Finished { session: from.number()?, seq: from.number()? },
             kind::RECEIVED => Self::Received { session: from.number()?, packet_id: from.small()? },
             kind::COMPLETED => Self::Completed { session: from.number()?, packet_id: from.small()? },
@@ -382,13 +364,13 @@ impl<'a> Reader<'a> {
 
     fn queued(&mut self) -> Option<Queued<'a>> {
         let (session, seq, body) = (self.number()?, self.number()?, self.number()?);
-        let (packet_id, flags) = (self.small()?, self.byte()?);
+        let flags = self.byte()?;
         let mut ids = Vec::new();
         while !self.0.is_empty() {
             ids.push(self.small()?);
         }
         let qos = Qos::from_u8(flags & 3).filter(|_| flags < 8)?;
-        Some(Queued { session, seq, body, qos, retain: flags & 4 != 0, packet_id, ids: ids.into() })
+        Some(Queued { session, seq, body, qos, retain: flags & 4 != 0, ids: ids.into() })
     }
 }
 
@@ -433,7 +415,6 @@ mod tests {
             body: 9,
             qos: Qos::AtLeastOnce,
             retain: true,
-            packet_id: 65_535,
             ids: vec![1, 268_435_455].into(),
         };
         vec![
@@ -448,8 +429,7 @@ mod tests {
             Change::Subscribed { session: 1, filter: "a/+/#", group: Some("g"), options, id: 7 },
             Change::Unsubscribed { session: 1, filter: "a", group: None },
             Change::Queued(queued),
-            Change::Sent { session: 1, seq: 2, packet_id: 3 },
-            Change::Owned { session: 1, seq: 2, packet_id: 3 },
+            Change::Owned { session: 1, seq: 2 },
             Change::Finished { session: 1, seq: 2 },
             Change::Received { session: 1, packet_id: 3 },
             Change::Completed { session: 1, packet_id: 3 },
@@ -486,7 +466,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), kind in 0u8..14) {
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), kind in 0u8..13) {
             Change::decode(&bytes);
             let mut bytes = bytes;
             bytes.insert(0, kind);

@@ -164,15 +164,12 @@ impl Disk {
                 session(sessions, *id).subscriptions.push(image);
             }
             Change::Queued(queued) => {
-                let flight = self.index.flight(queued.session, queued.seq);
-                if let (Some(flight), Some(message)) = (flight, bodies.get(&queued.body)) {
-                    let image = queued_image(queued, message.clone(), flight.packet_id);
-                    session(sessions, queued.session).queue.push((queued.seq, Ok(image)));
+                if let Some(message) = bodies.get(&queued.body) {
+                    let image = queued_image(queued, message.clone());
+                    session(sessions, queued.session).queue.push((queued.seq, Some(image)));
                 }
             }
-            Change::Owned { session: id, seq, packet_id } => {
-                session(sessions, *id).queue.push((*seq, Err(*packet_id)));
-            }
+            Change::Owned { session: id, seq } => session(sessions, *id).queue.push((*seq, None)),
             Change::Received { session: id, packet_id } => session(sessions, *id).received.push(*packet_id),
             _ => {}
         }
@@ -204,13 +201,9 @@ impl Disk {
     fn save_live(&mut self, purpose: Purpose) -> Cleaning {
         let (index, builder) = (&self.index, &mut self.builder);
         self.log.clean(index.live_bytes(), purpose, &mut |at, record| {
-            let Some(mut change) = Change::decode(record).filter(|change| index.is_live(change, at)) else {
+            let Some(change) = Change::decode(record).filter(|change| index.is_live(change, at)) else {
                 return;
             };
-            if let Change::Queued(queued) = &mut change {
-                queued.packet_id =
-                    index.flight(queued.session, queued.seq).map_or(0, |flight| flight.packet_id);
-            }
             builder.push(|out| change.encode(out));
         })
     }
@@ -320,7 +313,7 @@ fn empty_session(id: StoredId) -> SavedSession {
     SavedSession { image, subscriptions: Vec::new(), queue: Vec::new(), received: Vec::new() }
 }
 
-fn queued_image(queued: &Queued<'_>, message: Arc<Message>, packet_id: u16) -> QueuedImage {
+fn queued_image(queued: &Queued<'_>, message: Arc<Message>) -> QueuedImage {
     let ids = (!queued.ids.is_empty()).then(|| (&*queued.ids).into());
-    QueuedImage { seq: queued.seq, message, qos: queued.qos, retain: queued.retain, ids, packet_id }
+    QueuedImage { seq: queued.seq, message, qos: queued.qos, retain: queued.retain, ids }
 }

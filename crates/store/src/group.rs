@@ -3,7 +3,7 @@
 use crate::change::{BodyId, Change, Description, Queued, Will};
 use crate::clock::Clock;
 use crate::frame::Builder;
-use crate::index::{Flight, Index};
+use crate::index::{Holder, Index};
 use foldhash::fast::{FixedState, RandomState};
 use grovemq_core::Message;
 use grovemq_core::journal::{QueuedImage, Record, SessionImage, StoredId};
@@ -18,7 +18,7 @@ pub(crate) struct Writer<'a> {
     /// Bodies written with this group.
     fresh: HashSet<BodyId, FixedState>,
     /// What the group has made of messages on their way.
-    flights: HashMap<(StoredId, u64), Option<Flight>, FixedState>,
+    holders: HashMap<(StoredId, u64), Option<Holder>, FixedState>,
     /// Sessions that ended: what the index knows of them counts no longer.
     ended: HashSet<StoredId, FixedState>,
 }
@@ -30,8 +30,8 @@ impl<'a> Writer<'a> {
         clock: Clock,
         next_body: &'a mut BodyId,
     ) -> Self {
-        let (fresh, flights, ended) = (HashSet::default(), HashMap::default(), HashSet::default());
-        Self { index, builder, clock, next_body, fresh, flights, ended }
+        let (fresh, holders, ended) = (HashSet::default(), HashMap::default(), HashSet::default());
+        Self { index, builder, clock, next_body, fresh, holders, ended }
     }
 
     /// Returns the highest id of a session described in the group, or 0.
@@ -53,7 +53,6 @@ impl<'a> Writer<'a> {
                     let body = self.body(message);
                     self.put(&Change::Retained { topic: message.topic(), body });
                 }
-                Record::Sent { session, seq, packet_id } => self.send(*session, *seq, *packet_id),
                 Record::Owned { session, seq } => self.own(*session, *seq),
                 other => self.put_plain(other),
             }
@@ -82,7 +81,7 @@ impl<'a> Writer<'a> {
                 Change::Unsubscribed { session: *id, filter, group: group.as_deref() }
             }
             Record::Finished { session, seq } => {
-                self.flights.insert((*session, *seq), None);
+                self.holders.insert((*session, *seq), None);
                 Change::Finished { session: *session, seq: *seq }
             }
             Record::Received { session, packet_id } => {
@@ -91,53 +90,35 @@ impl<'a> Writer<'a> {
             Record::Completed { session, packet_id } => {
                 Change::Completed { session: *session, packet_id: *packet_id }
             }
-            Record::Session(_)
-            | Record::Queued(..)
-            | Record::Retained(_)
-            | Record::Sent { .. }
-            | Record::Owned { .. } => return,
+            Record::Session(_) | Record::Queued(..) | Record::Retained(_) | Record::Owned { .. } => return,
         };
         self.put(&change);
     }
 
     fn queue(&mut self, session: StoredId, image: &QueuedImage) {
-        let QueuedImage { seq, message, qos, retain, ids, packet_id } = image;
+        let QueuedImage { seq, message, qos, retain, ids } = image;
         let body = self.body(message);
-        self.flights.insert((session, *seq), Some(Flight { packet_id: *packet_id, owned: false }));
+        self.holders.insert((session, *seq), Some(Holder::Session));
         self.put(&Change::Queued(Queued {
             session,
             seq: *seq,
             body,
             qos: *qos,
             retain: *retain,
-            packet_id: *packet_id,
             ids: ids.as_deref().unwrap_or_default().into(),
         }));
     }
 
-    fn send(&mut self, session: StoredId, seq: u64, packet_id: u16) {
-        if self.flight(session, seq).is_some() {
-            self.flights.insert((session, seq), Some(Flight { packet_id, owned: false }));
-            self.put(&Change::Sent { session, seq, packet_id });
-        }
-    }
-
-    /// The packet id goes along, for the time when nothing else tells it.
     fn own(&mut self, session: StoredId, seq: u64) {
-        if let Some(flight) = self.flight(session, seq) {
-            self.flights.insert((session, seq), Some(Flight { owned: true, ..flight }));
-            self.put(&Change::Owned { session, seq, packet_id: flight.packet_id });
-        }
-    }
-
-    /// A message that is there and not its receiver's yet.
-    fn flight(&self, session: StoredId, seq: u64) -> Option<Flight> {
-        let flight = match self.flights.get(&(session, seq)) {
-            Some(flight) => *flight,
+        let holder = match self.holders.get(&(session, seq)) {
+            Some(holder) => *holder,
             None if self.ended.contains(&session) => None,
-            None => self.index.flight(session, seq),
+            None => self.index.holder(session, seq),
         };
-        flight.filter(|flight| !flight.owned)
+        if holder == Some(Holder::Session) {
+            self.holders.insert((session, seq), Some(Holder::Receiver));
+            self.put(&Change::Owned { session, seq });
+        }
     }
 
     /// The name of a message, which is written before if it has none.
@@ -201,7 +182,7 @@ fn needed(records: &[Record], index: &Index) -> Vec<bool> {
         let subject = subject(record);
         *needed = !over && !settled.contains(&subject) && !removes_nothing(record, index);
         // of a message on its way, all that was before the end of it counts
-        if !matches!(record, Record::Queued(..) | Record::Sent { .. } | Record::Owned { .. }) {
+        if !matches!(record, Record::Queued(..) | Record::Owned { .. }) {
             settled.insert(subject);
         }
     }
@@ -228,7 +209,7 @@ fn known_sessions(records: &[Record], index: &Index) -> Vec<bool> {
 fn removes_nothing(record: &Record, index: &Index) -> bool {
     match record {
         Record::Unsubscribed(id, filter, group) => !index.has_subscription(*id, filter, group.as_deref()),
-        Record::Finished { session, seq } => index.flight(*session, *seq).is_none(),
+        Record::Finished { session, seq } => index.holder(*session, *seq).is_none(),
         Record::Completed { session, packet_id } => !index.has_received(*session, *packet_id),
         Record::Retained(message) => message.payload().is_empty() && !index.has_retained(message.topic()),
         _ => false,
@@ -242,9 +223,9 @@ fn subject(record: &Record) -> Subject<'_> {
         Record::Subscribed(id, image) => Subject::Subscription(*id, &image.filter, image.group.as_deref()),
         Record::Unsubscribed(id, filter, group) => Subject::Subscription(*id, filter, group.as_deref()),
         Record::Queued(id, image) => Subject::Message(*id, image.seq),
-        Record::Sent { session, seq, .. }
-        | Record::Owned { session, seq }
-        | Record::Finished { session, seq } => Subject::Message(*session, *seq),
+        Record::Owned { session, seq } | Record::Finished { session, seq } => {
+            Subject::Message(*session, *seq)
+        }
         Record::Received { session, packet_id } | Record::Completed { session, packet_id } => {
             Subject::Received(*session, *packet_id)
         }
@@ -260,8 +241,7 @@ fn session(record: &Record) -> Option<StoredId> {
         | Record::Subscribed(id, _)
         | Record::Unsubscribed(id, ..)
         | Record::Queued(id, _) => Some(*id),
-        Record::Sent { session, .. }
-        | Record::Owned { session, .. }
+        Record::Owned { session, .. }
         | Record::Finished { session, .. }
         | Record::Received { session, .. }
         | Record::Completed { session, .. } => Some(*session),

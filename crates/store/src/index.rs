@@ -43,15 +43,13 @@ struct Entry {
     at: Position,
     /// 0 when the receiver owns it.
     body: BodyId,
-    packet_id: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Flight {
-    /// 0 before it is sent.
-    pub(crate) packet_id: u16,
-    /// By its receiver.
-    pub(crate) owned: bool,
+pub(crate) enum Holder {
+    Session,
+    /// Only the number is still in use.
+    Receiver,
 }
 
 #[derive(Debug, Default)]
@@ -95,16 +93,7 @@ impl Index {
                 self.subscriptions -= u64::from(gone);
             }
             Change::Queued(queued) => self.queue(queued, at),
-            Change::Sent { session, seq, packet_id } => {
-                let held = self.sessions.get_mut(session);
-                if let Some(entry) = held.and_then(|held| held.queue.get_mut(seq)) {
-                    entry.packet_id = *packet_id;
-                }
-            }
-            Change::Owned { session, seq, packet_id } => {
-                let entry = Entry { at, body: 0, packet_id: *packet_id };
-                self.replace(*session, *seq, Some(entry));
-            }
+            Change::Owned { session, seq } => self.replace(*session, *seq, Some(Entry { at, body: 0 })),
             Change::Finished { session, seq } => self.replace(*session, *seq, None),
             Change::Received { session, packet_id } => {
                 self.held(*session).received.insert(*packet_id, at);
@@ -176,7 +165,6 @@ impl Index {
             Change::Retained { topic, .. } => self.retained.get(&self.key(topic, None)).map(|kept| kept.at),
             Change::Ended(_)
             | Change::Unsubscribed { .. }
-            | Change::Sent { .. }
             | Change::Finished { .. }
             | Change::Completed { .. }
             | Change::Cleared { .. } => None,
@@ -205,10 +193,10 @@ impl Index {
         self.retained.contains_key(&self.key(topic, None))
     }
 
-    /// How far a message on its way has come.
-    pub(crate) fn flight(&self, session: StoredId, seq: u64) -> Option<Flight> {
+    /// Of a message on its way, who has it.
+    pub(crate) fn holder(&self, session: StoredId, seq: u64) -> Option<Holder> {
         let entry = self.sessions.get(&session)?.queue.get(&seq)?;
-        Some(Flight { packet_id: entry.packet_id, owned: entry.body == 0 })
+        Some(if entry.body == 0 { Holder::Receiver } else { Holder::Session })
     }
 
     pub(crate) fn sessions(&self) -> u64 {
@@ -244,7 +232,7 @@ impl Index {
     fn queue(&mut self, queued: &Queued<'_>, at: Position) {
         let body = self.bodies.entry(queued.body).or_default();
         body.uses = body.uses.saturating_add(1);
-        let entry = Entry { at, body: queued.body, packet_id: queued.packet_id };
+        let entry = Entry { at, body: queued.body };
         self.replace(queued.session, queued.seq, Some(entry));
     }
 

@@ -81,14 +81,8 @@ fn session(id: u64, name: &str) -> Record {
 }
 
 fn queued(session: u64, seq: u64, message: &Arc<Message>) -> Record {
-    let image = QueuedImage {
-        seq,
-        message: message.clone(),
-        qos: Qos::AtLeastOnce,
-        retain: false,
-        ids: None,
-        packet_id: 0,
-    };
+    let image =
+        QueuedImage { seq, message: message.clone(), qos: Qos::AtLeastOnce, retain: false, ids: None };
     Record::Queued(session, Box::new(image))
 }
 
@@ -126,16 +120,14 @@ fn record(pool: Vec<Arc<Message>>) -> impl Strategy<Value = Record> {
         });
     let unsubscribed = (id.clone(), "[a-c]/#", group())
         .prop_map(|(id, filter, group)| Record::Unsubscribed(id, filter.into(), group));
-    let queued = (id.clone(), seq.clone(), pool.clone(), 0u16..3, any::<bool>()).prop_map(
-        |(id, seq, message, packet_id, retain)| {
+    let queued =
+        (id.clone(), seq.clone(), pool.clone(), any::<bool>()).prop_map(|(id, seq, message, retain)| {
             let ids = retain.then(|| Box::from([1, 2]));
-            let image = QueuedImage { seq, message, qos: Qos::ExactlyOnce, retain, ids, packet_id };
+            let image = QueuedImage { seq, message, qos: Qos::ExactlyOnce, retain, ids };
             Record::Queued(id, Box::new(image))
-        },
-    );
+        });
     let on_message = (id.clone(), seq).prop_flat_map(|(session, seq)| {
         prop_oneof![
-            (1u16..9).prop_map(move |packet_id| Record::Sent { session, seq, packet_id }),
             Just(Record::Owned { session, seq }),
             Just(Record::Finished { session, seq }),
             Just(Record::Finished { session, seq }),
@@ -276,10 +268,10 @@ fn a_message_for_many_is_written_once_and_one_undone_in_its_group_never() {
 
     let before = store.log_end();
     let undone = message("undone", b"x", None);
-    let sent = Record::Sent { session: 1, seq: 2, packet_id: 1 };
+    let owned = Record::Owned { session: 1, seq: 2 };
     let (received, completed) =
         (Record::Received { session: 1, packet_id: 1 }, Record::Completed { session: 1, packet_id: 1 });
-    store.commit(&[queued(1, 2, &undone), sent, received, finished(1, 2), completed]).unwrap();
+    store.commit(&[queued(1, 2, &undone), owned, received, finished(1, 2), completed]).unwrap();
     store.commit(&[session(51, "brief"), queued(51, 1, &undone), Record::Ended(51)]).unwrap();
     assert_eq!(store.log_end(), before);
 }
@@ -312,7 +304,7 @@ fn history() -> (Place, Vec<Picture>) {
     let groups = [
         vec![session(1, "a"), session(2, "b"), Record::Retained(message("r", b"1", None))],
         vec![queued(1, 1, &shared), queued(2, 1, &shared)],
-        vec![Record::Sent { session: 1, seq: 1, packet_id: 9 }, queued(1, 2, &message("t", b"2", None))],
+        vec![queued(1, 2, &message("t", b"2", None))],
         vec![Record::Retained(message("r", b"2", None)), finished(2, 1)],
         vec![Record::Owned { session: 1, seq: 1 }, Record::Received { session: 2, packet_id: 3 }],
     ];
