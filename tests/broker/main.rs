@@ -12,6 +12,7 @@ mod reload;
 mod scram;
 mod security;
 mod shards;
+mod signals;
 mod startup;
 
 use grovemq_tests::{notation, peer};

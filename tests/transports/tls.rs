@@ -149,6 +149,42 @@ fn cpu_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+/// What is written there opens what was captured: it is what the client's side writes, too.
+#[test]
+fn openssl_secrets_go_to_the_keylog_when_asked_for() {
+    let authority = Authority::new("authority");
+    let (dir, port) = (scratch(), free_port());
+    authority.server("server").write(dir.path(), "server");
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (certificate, key) = (path("server.crt"), path("server.key"));
+    let lines = format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\ncertfile {certificate}\nkeyfile {key}\n"
+    );
+    std::fs::write(path("conf"), lines).unwrap();
+    let mut command = programs::ours("broker");
+    let broker = Program::start(command.args(["-c", &path("conf"), "--tls-keylog", &path("keys")]));
+    broker.wait_for_stderr("Warning: The secrets of TLS connections are written to", SOON);
+    broker.wait_for_stderr(" running", SOON);
+    let mut tool = programs::debian("openssl");
+    tool.args([
+        "s_client",
+        "-quiet",
+        "-connect",
+        &format!("localhost:{port}"),
+        "-keylogfile",
+        &path("theirs"),
+    ]);
+    let mut client = Program::start(&mut tool);
+    client.type_bytes(CONNECT);
+    broker.wait_for_stderr("Client raw negotiated", SOON);
+    let secrets = |name: &str| -> std::collections::BTreeSet<String> {
+        let text = std::fs::read_to_string(path(name)).unwrap();
+        text.lines().filter(|l| l.contains("TRAFFIC_SECRET")).map(str::to_owned).collect()
+    };
+    assert_eq!(secrets("keys").len(), 4);
+    assert_eq!(secrets("keys"), secrets("theirs"));
+}
+
 #[test]
 fn d05_openssl_a_new_certificate_is_served_after_sighup_and_connections_live_on() {
     let authority = Authority::new("authority");

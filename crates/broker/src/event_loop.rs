@@ -2,7 +2,9 @@
 
 use crate::acceptor::Acceptor;
 use crate::inbox::{Arrival, Inbox, Letter, LoginJob, Permit};
-use crate::limits::{CROWDED_PAUSE, EVENTS, GATHER_BYTES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX};
+use crate::limits::{
+    CROWDED_PAUSE, EVENTS, GATHER_BYTES, LISTING_MAX, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX,
+};
 use crate::persistence::Persistence;
 use crate::sys::Job;
 use grovemq_codec::frame_len;
@@ -237,6 +239,7 @@ impl EventLoop {
             }
             // who asked may have stopped waiting
             Letter::Report(reply) => drop(reply.send(self.shard.report(REPORT_SLOTS_MAX))),
+            Letter::ClientIds(from, reply) => drop(reply.send(self.shard.client_ids(from, LISTING_MAX))),
             // one turn more, for what clients sent before the end
             Letter::Stop if !self.last_turn => {
                 self.last_turn = true;

@@ -39,8 +39,13 @@ pub(crate) enum Letter {
     },
     /// What is counted and held here, please.
     Report(Sender<(Stats, Census)>),
+    /// Who the sessions from this slot on are.
+    ClientIds(u32, Sender<ClientIds>),
     Stop,
 }
+
+/// Some sessions with their client ids, and the next slot.
+pub(crate) type ClientIds = (Vec<(Key, Box<str>)>, Option<u32>);
 
 #[derive(Debug)]
 pub(crate) struct Arrival {

@@ -10,8 +10,10 @@ mod control;
 mod doors;
 mod event_loop;
 mod inbox;
+mod keylog;
 mod limits;
 mod listeners;
+mod listing;
 mod lobby;
 mod log;
 mod observer;
@@ -24,6 +26,7 @@ mod tls;
 mod undated;
 mod watch;
 
+pub use listing::Subscribed;
 pub use log::Log;
 
 use acceptor::{Acceptor, Door};
@@ -33,6 +36,7 @@ use grovemq_config::{Config, LogType};
 use grovemq_core::{Router, Settings, Shard};
 use grovemq_net::Inherited;
 use inbox::{Inbox, Letter};
+use keylog::KeyFile;
 use listeners::{Slot, State};
 use lobby::{Lobby, LobbyDoor};
 use mio::{Poll, Waker};
@@ -71,6 +75,9 @@ pub struct Broker {
     /// Keeps the thread that looks at certificates, if there is one.
     watch: Option<std::sync::mpsc::Sender<()>>,
     lobbies: Vec<LobbyDoor>,
+    /// Where the secrets of TLS go, if anywhere.
+    keys: Option<Arc<KeyFile>>,
+    router: Arc<Router>,
     /// Of all hashes.
     seed: u64,
     log: Log,
@@ -93,11 +100,12 @@ pub enum StartError {
 impl Broker {
     /// Opens the listeners and starts the event loops. Says so in the log, in the original's lines.
     pub fn start(config: &Config, log: Log) -> Result<Self, StartError> {
+        let keys = open_keys(config, &log)?;
         let (read, warnings) = Read::all(&config.listeners).map_err(StartError::Files)?;
         let places = listeners::assign(&[], &config.listeners).unwrap_or_default();
         let mut slots = listeners::advance(&[], &config.listeners, &places);
-        let (made, more) =
-            Made::of(config.listeners.iter().cloned().map(Some).collect()).map_err(StartError::Tls)?;
+        let (made, more) = Made::of(config.listeners.iter().cloned().map(Some).collect(), keys.clone())
+            .map_err(StartError::Tls)?;
         for warning in warnings.into_iter().chain(more) {
             log.warning(warning);
         }
@@ -148,6 +156,8 @@ impl Broker {
             entries: Arc::new(Entries::new(made)),
             watch: None,
             lobbies: Vec::new(),
+            keys,
+            router,
             seed,
             log,
         };
@@ -208,6 +218,11 @@ impl Broker {
         }
     }
 
+    /// Who is subscribed to what, without a promise about changes meanwhile; no more than a million subscriptions.
+    pub fn subscriptions(&self) -> Vec<Subscribed> {
+        listing::subscriptions(&self.router, &self.inboxes)
+    }
+
     /// Publishes a message of the broker's own, as on `$SYS`.
     pub fn publish(&self, topic: &str, payload: &[u8], retain: bool) {
         if let Some(inbox) = self.inboxes.first() {
@@ -240,7 +255,7 @@ impl Broker {
 /// Loads certificates, keys and lists of all listeners as a start would, and forgets them: warnings, also of certificates
 /// that have ended or soon will, or every error.
 pub fn check_certificates(config: &Config) -> Result<Vec<String>, Vec<String>> {
-    let (_, mut warnings) = Made::of(config.listeners.iter().cloned().map(Some).collect())?;
+    let (_, mut warnings) = Made::of(config.listeners.iter().cloned().map(Some).collect(), None)?;
     warnings.extend(tls::ending(config, SystemTime::now()));
     Ok(warnings)
 }
@@ -280,6 +295,17 @@ fn io_text(e: &io::Error) -> String {
 fn shard_count(config: &Config) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     config.shards.filter(|n| *n > 0).map_or(cores, usize::from).clamp(1, limits::SHARDS_MAX)
+}
+
+fn open_keys(config: &Config, log: &Log) -> Result<Option<Arc<KeyFile>>, StartError> {
+    let Some(path) = &config.process.tls_keylog else { return Ok(None) };
+    let shown = path.display();
+    let keys = KeyFile::open(path)
+        .map_err(|e| StartError::Tls(vec![format!("Error: Unable to open TLS keylog file {shown}: {e}.")]))?;
+    log.warning(format!(
+        "Warning: The secrets of TLS connections are written to {shown}: whoever has it can read along."
+    ));
+    Ok(Some(Arc::new(keys)))
 }
 
 /// The sockets of all listeners.

@@ -22,6 +22,10 @@ pub(crate) const CONTROL_COMMANDS_MAX: usize = 100;
 pub(crate) const REPORT_TIME_MAX: Duration = Duration::from_secs(1);
 /// Slots of sessions and connections a shard looks at for one report.
 pub(crate) const REPORT_SLOTS_MAX: u32 = 100_000;
+/// Sessions or subscriptions listed at a time, so that nobody waits long behind a list.
+pub(crate) const LISTING_MAX: u32 = 2000;
+/// Subscriptions one list has room for.
+pub(crate) const LISTED_MAX: usize = 1_000_000;
 /// Logins waiting to be checked; above, clients are told that the server is unavailable.
 pub(crate) const LOGINS_MAX: usize = 1024;
 /// Threads that check logins.

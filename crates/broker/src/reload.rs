@@ -61,7 +61,7 @@ impl Broker {
         let mut complaints = Vec::new();
         let read = collect(Read::all(&config.listeners), &mut complaints);
         let open = |s: &Slot| (s.state == State::Open).then(|| s.listener.clone());
-        let made = collect(Made::of(slots.iter().map(open).collect()), &mut complaints);
+        let made = collect(Made::of(slots.iter().map(open).collect(), self.keys.clone()), &mut complaints);
         let log = collect(Log::prepare(&config.log).map_err(|e| vec![e]), &mut complaints);
         let (mut opened, mut blocked) = (Vec::new(), Vec::new());
         for (i, (listener, place)) in config.listeners.iter().zip(&places).enumerate() {

@@ -1,5 +1,6 @@
 //! What listeners ask of a connection before MQTT: certificates, keys and rules, as the configuration says.
 
+use crate::keylog::KeyFile;
 use crate::security::Complaints;
 use grovemq_config::{Config, Listener, Protocol, ProxyProtocol};
 use grovemq_net::rustls::crypto::{CryptoProvider, ring};
@@ -36,6 +37,7 @@ struct State {
     /// `None` for those whose doors are closed.
     listeners: Arc<[Option<Listener>]>,
     entries: Vec<Entry>,
+    keys: Option<Arc<KeyFile>>,
     /// The files when they were last read.
     seen: Fingerprint,
 }
@@ -75,11 +77,14 @@ pub(crate) struct Claim<'a> {
 
 impl Made {
     /// Reads all files; gives the warnings with it, or every error.
-    pub(crate) fn of(listeners: Vec<Option<Listener>>) -> Result<(Self, Complaints), Complaints> {
+    pub(crate) fn of(
+        listeners: Vec<Option<Listener>>,
+        keys: Option<Arc<KeyFile>>,
+    ) -> Result<(Self, Complaints), Complaints> {
         let listeners: Arc<[Option<Listener>]> = listeners.into();
         let seen = fingerprint(&listeners);
-        let (entries, warnings) = read_all(&listeners)?;
-        Ok((Self(State { listeners, entries, seen }), warnings))
+        let (entries, warnings) = read_all(&listeners, keys.as_ref())?;
+        Ok((Self(State { listeners, entries, keys, seen }), warnings))
     }
 
     /// There is something to watch.
@@ -100,9 +105,12 @@ impl Entries {
 
     /// Reads all files again. With any error nothing changes.
     pub(crate) fn reload(&self) -> Result<Complaints, Complaints> {
-        let listeners = self.read().listeners.clone();
+        let (listeners, keys) = {
+            let state = self.read();
+            (state.listeners.clone(), state.keys.clone())
+        };
         let seen = fingerprint(&listeners);
-        let made = read_all(&listeners);
+        let made = read_all(&listeners, keys.as_ref());
         let mut state = self.write();
         // other listeners meanwhile, whose files were just read
         if !Arc::ptr_eq(&state.listeners, &listeners) {
@@ -209,10 +217,13 @@ fn subject(certificate: &[u8]) -> Option<Box<str>> {
     Some(certificate.tbs_certificate.subject.to_string().into())
 }
 
-fn read_all(listeners: &[Option<Listener>]) -> Result<(Vec<Entry>, Complaints), Complaints> {
+fn read_all(
+    listeners: &[Option<Listener>],
+    keys: Option<&Arc<KeyFile>>,
+) -> Result<(Vec<Entry>, Complaints), Complaints> {
     let (mut entries, mut warnings, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for listener in listeners {
-        match listener.as_ref().map(|l| entry(l, &mut warnings)) {
+        match listener.as_ref().map(|l| entry(l, keys, &mut warnings)) {
             None => entries.push(Entry::default()),
             Some(Ok(entry)) => entries.push(entry),
             Some(Err(e)) => errors.push(e),
@@ -221,14 +232,22 @@ fn read_all(listeners: &[Option<Listener>]) -> Result<(Vec<Entry>, Complaints), 
     if errors.is_empty() { Ok((entries, warnings)) } else { Err(errors) }
 }
 
-fn entry(listener: &Listener, warnings: &mut Complaints) -> Result<Entry, String> {
+fn entry(
+    listener: &Listener,
+    keys: Option<&Arc<KeyFile>>,
+    warnings: &mut Complaints,
+) -> Result<Entry, String> {
     let websocket =
         (listener.protocol == Protocol::Websockets).then(|| listener.websockets_origins.clone().into());
     let proxy = listener.proxy.map(|version| match version {
         ProxyProtocol::V1 => proxy::Version::V1,
         ProxyProtocol::V2 => proxy::Version::V2,
     });
-    let tls = server_config(listener, warnings)?.map(Arc::new);
+    let mut tls = server_config(listener, warnings)?;
+    if let (Some(tls), Some(keys)) = (&mut tls, keys) {
+        tls.key_log = keys.clone();
+    }
+    let tls = tls.map(Arc::new);
     Ok(Entry { proxy, tls, websocket })
 }
 

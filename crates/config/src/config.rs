@@ -241,6 +241,8 @@ pub struct Process {
     pub user: Option<String>,
     /// File for the process id.
     pub pid_file: Option<PathBuf>,
+    /// File for the secrets of TLS connections; only the command line asks for it.
+    pub tls_keylog: Option<PathBuf>,
 }
 
 impl Default for Config {

@@ -1,5 +1,7 @@
 //! What the command line adds to the configuration file.
 
+use std::path::PathBuf;
+
 use crate::config::{Config, LogTypes};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::limits::COMMAND_LINE_PORTS_MAX;
@@ -13,6 +15,8 @@ pub struct Overlay {
     pub verbose: bool,
     /// `-q`: nothing is logged, not even with `-v`.
     pub quiet: bool,
+    /// `--tls-keylog FILE`: the secrets of TLS connections go there.
+    pub tls_keylog: Option<PathBuf>,
 }
 
 impl Config {
@@ -36,6 +40,7 @@ impl Config {
                 Diagnostic::new(Severity::Warning, None, message)
             }));
         }
+        self.process.tls_keylog.clone_from(&overlay.tls_keylog);
         if overlay.quiet {
             self.log.types = LogTypes::NONE;
         } else if overlay.verbose {

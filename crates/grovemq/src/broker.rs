@@ -2,6 +2,7 @@
 
 use crate::Call;
 use crate::exit::Exit;
+use crate::tree::tree;
 use grovemq_broker::{Broker, Log};
 use grovemq_config::{
     Config, Diagnostic, Inspection, Overlay, Setting, Severity, needs_restart, port_argument,
@@ -68,6 +69,11 @@ fn parse(args: &[OsString]) -> Result<Wish, String> {
             "-v" | "--verbose" => arguments.overlay.verbose = true,
             "-q" | "--quiet" => arguments.overlay.quiet = true,
             "--test-config" => arguments.test_config = true,
+            "--tls-keylog" => {
+                let file = args.next();
+                let file = file.ok_or("Error: --tls-keylog argument given, but no file specified.")?;
+                arguments.overlay.tls_keylog = Some(file.into());
+            }
             "-h" | "--help" => return Ok(Wish::Help),
             "--version" => return Ok(Wish::Version),
             _ => return Err(format!("Error: Unknown option '{shown}'.")),
@@ -91,6 +97,8 @@ fn help(program: &str) -> String {
          -q, --quiet             log nothing\n \
          -v, --verbose           log everything, whatever the configuration says\n     \
              --test-config       check the configuration given by -c, then exit\n     \
+             --tls-keylog FILE   write the secrets of TLS connections there, for analysis; whoever has\n                         \
+                                 the file can read along\n     \
              --version           show the version\n\n\
          Without a configuration the broker listens on port 1883 of this machine only, for everybody on it.\n"
     )
@@ -182,8 +190,8 @@ fn until_told(mut signals: Signals, arguments: &Arguments, start: &Loaded, broke
                 reload(arguments, start, broker, log);
                 log.reopen();
             }
-            SIGUSR1 => log.info("Nothing to save: messages and sessions are kept in memory only."),
-            SIGUSR2 => {}
+            SIGUSR1 => broker.save(),
+            SIGUSR2 => drop(crate::print(&tree(broker.subscriptions()))),
             signal if signal == libc::SIGRTMIN() => log.reopen(),
             _ => return,
         }
@@ -320,6 +328,7 @@ mod tests {
         assert_eq!(error(&["-p"]), "Error: -p argument given, but no port specified.");
         assert_eq!(error(&["-p", "0"]), "Error: Invalid port specified (0).");
         assert_eq!(error(&["-c"]), "Error: -c argument given, but no config file specified.");
+        assert_eq!(error(&["--tls-keylog"]), "Error: --tls-keylog argument given, but no file specified.");
         assert_eq!(error(&["--x"]), "Error: Unknown option '--x'.");
         assert_eq!(error(&["-p", "1884", "-v", "-c", "f", "-d", "-q"]), "");
     }

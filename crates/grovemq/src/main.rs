@@ -14,9 +14,11 @@ mod keys;
 mod passwd;
 mod payload;
 mod publish;
+mod signal;
 mod subscribe;
 mod thing;
 mod tools;
+mod tree;
 mod up;
 mod watch;
 
@@ -64,6 +66,12 @@ const COMMANDS: &[Command] = &[
         original: Some("mosquitto_passwd"),
         about: "Manage the users of a password file",
         run: passwd::run,
+    },
+    Command {
+        name: "signal",
+        original: Some("mosquitto_signal"),
+        about: "Tell a running broker to reload, to show its subscriptions, or to end",
+        run: signal::run,
     },
     Command {
         name: "thing",

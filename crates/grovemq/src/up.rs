@@ -105,7 +105,7 @@ impl Options {
         } else {
             Config::default()
         };
-        let overlay = Overlay { ports: vec![self.port], verbose: self.verbose, quiet: false };
+        let overlay = Overlay { ports: vec![self.port], verbose: self.verbose, ..Overlay::default() };
         config.overlay(&overlay).map_err(|e| e.to_string())?;
         if !self.verbose {
             config.log.types = LogTypes::NONE.with(LogType::Error).with(LogType::Warning);

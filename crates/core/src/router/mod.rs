@@ -10,7 +10,7 @@ mod trie;
 pub use cache::{Destination, Entry, MatchCache};
 pub use retained::{Cursor, Retained};
 pub use subscribed::Subscribed;
-pub use trie::{Group, Matches, NodeId, SessionRef, Subscription, Trie};
+pub use trie::{Group, Listing, Matches, NodeId, SessionRef, Subscription, Trie};
 
 use foldhash::fast::FixedState;
 use grovemq_codec::topic;
@@ -115,6 +115,11 @@ impl Router {
         let mut index = self.write();
         index.changes.clear();
         self.generation.fetch_add(CHANGES_MAX as u64 + 1, Ordering::Release);
+    }
+
+    /// All subscriptions, some at a time, so that clients may subscribe in between. See [`Trie::list`].
+    pub fn list(&self, from: (u32, usize), budget: usize) -> (Vec<Listing>, Option<(u32, usize)>) {
+        self.read().trie.list(from, budget)
     }
 
     /// Plain and shared subscriptions.

@@ -8,6 +8,7 @@ use foldhash::fast::FixedState;
 use grovemq_codec::Qos;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 /// A session anywhere in the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +76,16 @@ pub struct Group {
 pub trait Matches {
     fn subscription(&mut self, subscription: &Subscription);
     fn group(&mut self, group: &Group);
+}
+
+/// A subscription with its filter, to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    pub filter: Arc<str>,
+    /// The shared group.
+    pub group: Option<Box<str>>,
+    pub session: SessionRef,
+    pub qos: Qos,
 }
 
 #[derive(Debug)]
@@ -158,6 +169,35 @@ impl Trie {
                 group.members.iter().find(|s| s.session == session)
             }
         }
+    }
+
+    /// Subscriptions from that place on, no more than `budget` of them; the place of the next, if there are more.
+    pub fn list(&self, from: (u32, usize), budget: usize) -> (Vec<Listing>, Option<(u32, usize)>) {
+        let (mut at, mut skip) = from;
+        let mut found = Vec::new();
+        let mut nodes = 0;
+        while let Some(node) = self.nodes.get(at as usize) {
+            let plain = node.subscriptions.as_slice().iter().map(|s| (None, s));
+            let groups = node.groups.iter().flat_map(|groups| groups.iter());
+            let shared = groups.flat_map(|g| g.members.iter().map(|s| (Some(&*g.name), s)));
+            let mut rest = plain.chain(shared).skip(skip).peekable();
+            if rest.peek().is_some() {
+                let filter: Arc<str> = self.filter(NodeId(at)).into();
+                for (group, s) in rest.by_ref() {
+                    if found.len() == budget {
+                        return (found, Some((at, skip)));
+                    }
+                    let (filter, group) = (filter.clone(), group.map(Box::from));
+                    found.push(Listing { filter, group, session: s.session, qos: s.qos });
+                    skip += 1;
+                }
+            }
+            (at, skip, nodes) = (at + 1, 0, nodes + 1);
+            if nodes == budget {
+                return (found, Some((at, skip)));
+            }
+        }
+        (found, None)
     }
 
     /// The filter a node stands for.

@@ -3,6 +3,7 @@
 use super::Shard;
 use crate::connection::Stage;
 use crate::observe::{Census, Stats};
+use crate::slab::Key;
 
 /// A walk over the shard's tables, some slots at a time.
 #[derive(Debug, Default)]
@@ -31,6 +32,17 @@ impl Shard {
         let census =
             Census { sessions: sessions as u64, connected: self.clients.connected, ..self.walk.whole };
         (self.stats(), census)
+    }
+
+    /// Sessions and their client ids from that slot on, no more than `slots_max` of them; the next slot, if there are more.
+    pub fn client_ids(&self, from: u32, slots_max: u32) -> (Vec<(Key, Box<str>)>, Option<u32>) {
+        let sessions = &self.clients.sessions;
+        let end = sessions.slots().min(from.saturating_add(slots_max));
+        let id = |index| {
+            let key = sessions.key_at(index)?;
+            Some((key, sessions.get(key)?.client_id.clone()))
+        };
+        ((from..end).filter_map(id).collect(), (end < sessions.slots()).then_some(end))
     }
 
     fn count_slot(&mut self, index: u32) {
