@@ -6,6 +6,7 @@ use crate::limits::{
     CROWDED_PAUSE, EVENTS, GATHER_BYTES, LISTING_MAX, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX,
 };
 use crate::persistence::Persistence;
+use crate::sleep::Sleeper;
 use crate::sys::Job;
 use grovemq_codec::frame_len;
 use grovemq_core::observe::Cause;
@@ -79,6 +80,7 @@ pub(crate) struct EventLoop {
     buffer: Vec<u8>,
     /// One loop has it.
     acceptor: Option<Box<Acceptor>>,
+    sleeper: Sleeper,
     last_turn: bool,
     stopping: bool,
 }
@@ -106,6 +108,7 @@ impl EventLoop {
             paused_until: Time::default(),
             buffer: vec![0; READ_BYTES + GATHER_BYTES],
             acceptor: None,
+            sleeper: Sleeper::default(),
             last_turn: false,
             stopping: false,
         })
@@ -179,17 +182,7 @@ impl EventLoop {
             let next = self.shard.next_timeout().into_iter().chain(paused).chain(retry).min();
             next.map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
         };
-        let timeout = if timeout == Some(Duration::ZERO) || !self.inbox.fall_asleep() {
-            Some(Duration::ZERO)
-        } else {
-            timeout
-        };
-        let result = self.poll.poll(events, timeout);
-        self.inbox.wake_up();
-        match result {
-            Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
-            _ => Ok(()),
-        }
+        self.sleeper.sleep(&mut self.poll, &self.inbox, events, timeout)
     }
 
     /// Another shard has more post than it can deal with.

@@ -21,6 +21,7 @@ mod persistence;
 mod reload;
 mod security;
 mod settings;
+mod sleep;
 mod sys;
 mod tls;
 mod undated;
