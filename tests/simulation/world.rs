@@ -483,8 +483,13 @@ impl World {
     fn carry_mail(&mut self) {
         for ((_, to), batches) in &mut self.mail {
             while batches.front().is_some_and(|(due, _)| *due <= self.now) {
-                if let Some((_, batch)) = batches.pop_front() {
-                    self.shards[*to].handle_mail(self.now, &batch);
+                let Some((_, mut batch)) = batches.pop_front() else { break };
+                loop {
+                    let mut budget = 1 + u32::try_from(self.random.below(5)).unwrap();
+                    self.shards[*to].handle_mail(self.now, &mut batch, &mut budget);
+                    if batch.is_done() {
+                        break;
+                    }
                 }
             }
         }

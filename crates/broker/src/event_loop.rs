@@ -3,14 +3,15 @@
 use crate::acceptor::Acceptor;
 use crate::inbox::{Arrival, Inbox, Letter, LoginJob, Permit};
 use crate::limits::{
-    CROWDED_PAUSE, EVENTS, GATHER_BYTES, LISTING_MAX, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX,
+    CROWDED_PAUSE, EVENTS, GATHER_BYTES, LISTING_MAX, MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES,
+    REPORT_SLOTS_MAX,
 };
 use crate::persistence::Persistence;
 use crate::sleep::Sleeper;
 use crate::sys::Job;
 use grovemq_codec::frame_len;
 use grovemq_core::observe::Cause;
-use grovemq_core::{Action, Key, Next, Shard, Time, Verdict};
+use grovemq_core::{Action, Batch, Key, Next, Shard, Time, Verdict};
 use grovemq_net::Stream;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
@@ -81,6 +82,8 @@ pub(crate) struct EventLoop {
     /// One loop has it.
     acceptor: Option<Box<Acceptor>>,
     sleeper: Sleeper,
+    /// From other shards, in its order; of the first, some may be done.
+    mail: VecDeque<Batch>,
     last_turn: bool,
     stopping: bool,
 }
@@ -109,6 +112,7 @@ impl EventLoop {
             buffer: vec![0; READ_BYTES + GATHER_BYTES],
             acceptor: None,
             sleeper: Sleeper::default(),
+            mail: VecDeque::new(),
             last_turn: false,
             stopping: false,
         })
@@ -130,6 +134,7 @@ impl EventLoop {
             for letter in letters.drain(..) {
                 self.on_letter(now, letter)?;
             }
+            self.deal_with_mail(now, MAIL_DELIVERIES);
             for event in &events {
                 let token = event.token();
                 if token != WAKE && !self.acceptor.as_mut().is_some_and(|a| a.on_event(token)) {
@@ -170,7 +175,10 @@ impl EventLoop {
     }
 
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let timeout = if self.shard.has_work() || self.acceptor.as_ref().is_some_and(|a| a.is_busy()) {
+        let timeout = if self.shard.has_work()
+            || !self.mail.is_empty()
+            || self.acceptor.as_ref().is_some_and(|a| a.is_busy())
+        {
             Some(Duration::ZERO)
         } else if !self.ready.is_empty() {
             Some(if self.is_crowded() { CROWDED_PAUSE } else { Duration::ZERO })
@@ -183,6 +191,21 @@ impl EventLoop {
             next.map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
         };
         self.sleeper.sleep(&mut self.poll, &self.inbox, events, timeout)
+    }
+
+    /// Delivers what other shards sent, up to about so many deliveries: the rest has to wait until what these brought is
+    /// on its way.
+    fn deal_with_mail(&mut self, now: Time, deliveries: u32) {
+        let (mut messages, mut budget) = (0, deliveries);
+        while budget > 0
+            && let Some(batch) = self.mail.front_mut()
+        {
+            messages += self.shard.handle_mail(now, batch, &mut budget);
+            if batch.is_done() {
+                self.mail.pop_front();
+            }
+        }
+        self.inbox.dealt_with(messages);
     }
 
     /// Another shard has more post than it can deal with.
@@ -216,7 +239,7 @@ impl EventLoop {
                 reply.send(()).ok();
             }
             Letter::Moved(arrival, bytes) => self.open(now, arrival, bytes),
-            Letter::Mail(batch) => self.shard.handle_mail(now, &batch),
+            Letter::Mail(batch) => self.mail.push_back(batch),
             Letter::Persisted(point) => self.shard.handle_persisted(now, point),
             Letter::Verdict(key, verdict) => {
                 self.shard.handle_verdict(now, key, verdict);
@@ -239,6 +262,9 @@ impl EventLoop {
                 self.inbox.post(Letter::Stop);
             }
             Letter::Stop => {
+                while !self.mail.is_empty() {
+                    self.deal_with_mail(now, u32::MAX);
+                }
                 self.shard.handle_shutdown(now);
                 self.stopping = true;
             }

@@ -95,7 +95,7 @@ pub(crate) struct LoginJob {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     letters: Mutex<Vec<Letter>>,
-    /// Messages waiting in batches of other shards.
+    /// Messages in batches of other shards that were not delivered yet.
     messages: AtomicUsize,
     asleep: AtomicBool,
     waker: Waker,
@@ -126,7 +126,13 @@ impl Inbox {
     pub(crate) fn collect(&self, into: &mut Vec<Letter>) {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         core::mem::swap(&mut *letters, into);
-        self.messages.store(0, Ordering::Relaxed);
+    }
+
+    /// So many messages of other shards have been delivered.
+    pub(crate) fn dealt_with(&self, messages: usize) {
+        if messages > 0 {
+            self.messages.fetch_sub(messages, Ordering::Relaxed);
+        }
     }
 
     /// Whether other shards should rest before they send more.
@@ -154,5 +160,50 @@ impl Inbox {
 
     pub(crate) fn waker(&self) -> io::Result<()> {
         self.waker.wake()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use grovemq_core::{ListenerSettings, Router, Shard, Time};
+    use mio::{Poll, Token};
+
+    /// A batch with so many messages from one shard to another.
+    fn batch(messages: usize) -> Batch {
+        let listener = ListenerSettings { allow_anonymous: true, ..ListenerSettings::default() };
+        let settings = Arc::new(Settings { listeners: vec![listener], ..Settings::default() });
+        let router = Arc::new(Router::new(foldhash::fast::FixedState::with_seed(1)));
+        let mut shards: Vec<Shard> = (0..2)
+            .map(|id| {
+                let silent = Box::new(grovemq_core::observe::Silent);
+                Shard::new(id, 2, router.clone(), settings.clone(), silent)
+            })
+            .collect();
+        let id = (b'a'..=b'z').find(|id| shards[1].home(std::str::from_utf8(&[*id]).unwrap()) == 1).unwrap();
+        let peer = Peer { address: None, listener: 0, secured: None };
+        let key = shards[1].handle_open(Time(0), peer);
+        let connect = [b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01".as_slice(), &[id]].concat();
+        shards[1].handle_input(Time(0), key, &connect);
+        shards[1].handle_input(Time(0), key, b"\x82\x06\0\x01\0\x01#\0");
+        for _ in 0..messages {
+            shards[0].handle_publish(Time(0), "t", b"x", Qos::AtMostOnce, false);
+        }
+        core::mem::take(shards[0].poll_mail(1).unwrap())
+    }
+
+    #[test]
+    fn it_is_crowded_until_the_work_is_done_not_only_taken() {
+        let poll = Poll::new().unwrap();
+        let inbox = Inbox::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        inbox.post(Letter::Mail(batch(INBOX_MESSAGES_MAX + 10)));
+        assert!(inbox.is_crowded());
+        let mut letters = Vec::new();
+        inbox.collect(&mut letters);
+        assert!(inbox.is_crowded(), "nothing is delivered yet");
+        inbox.dealt_with(9);
+        assert!(inbox.is_crowded());
+        inbox.dealt_with(1);
+        assert!(!inbox.is_crowded());
     }
 }

@@ -10,6 +10,8 @@ pub(crate) const GATHER_BYTES: usize = 64 << 10;
 pub(crate) const EVENTS: usize = 1024;
 /// Messages waiting for a shard above which other shards stop reading from their clients.
 pub(crate) const INBOX_MESSAGES_MAX: usize = 20_000;
+/// Deliveries of other shards' messages in one turn; then what they brought is sent, and others have their turn.
+pub(crate) const MAIL_DELIVERIES: u32 = 10_000;
 /// How long a loop waits before it looks again whether the other shard has caught up.
 pub(crate) const CROWDED_PAUSE: Duration = Duration::from_millis(1);
 /// A loop whose latest sleep was shorter looks for work so long before it sleeps again.

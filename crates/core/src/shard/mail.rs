@@ -26,6 +26,11 @@ pub struct Batch {
     pub(crate) settled: Option<u64>,
     bytes: Vec<u8>,
     items: Vec<Item>,
+    /// Items dealt with, and the bytes they had.
+    done: usize,
+    read: usize,
+    /// What the sender has to store of those.
+    pub(crate) parts: Vec<(u64, Vec<Record>)>,
 }
 
 /// Whom a message is for, at its new shard.
@@ -146,27 +151,106 @@ impl Batch {
         self.joined.clear();
         self.bytes.clear();
         self.items.clear();
+        (self.done, self.read) = (0, 0);
+        self.parts.clear();
     }
 
-    /// In order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Arrived<'_>> {
-        let mut rest: &[u8] = &self.bytes;
-        let arrived = |item: &Item, message, shared| {
-            let Item { publisher, target, joint, .. } = *item;
-            Some(Arrived { publisher, target, joint, message, shared })
-        };
-        self.items.iter().filter_map(move |item| match &item.body {
-            Body::Shared(message) => arrived(item, message.view(), Some(message)),
+    /// All of it has been dealt with.
+    pub fn is_done(&self) -> bool {
+        self.done == self.items.len()
+    }
+
+    /// Nobody has dealt with any of it.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.done == 0
+    }
+
+    /// The first message that was not dealt with, and the place of the bytes behind it.
+    pub(crate) fn next(&self) -> Option<(Arrived<'_>, usize)> {
+        let item = self.items.get(self.done)?;
+        let Item { publisher, target, joint, .. } = *item;
+        let arrived = |message, shared| Arrived { publisher, target, joint, message, shared };
+        match &item.body {
+            Body::Shared(message) => Some((arrived(message.view(), Some(message)), self.read)),
             Body::Inline { topic, properties, payload, qos, retain, expires } => {
+                let rest = self.bytes.get(self.read..)?;
                 let (name, after) = rest.split_at_checked(*topic)?;
                 let (properties, after) = after.split_at_checked(*properties)?;
                 let (payload, after) = after.split_at_checked(*payload)?;
-                rest = after;
                 let topic = core::str::from_utf8(name).ok()?;
                 let m =
                     MessageRef { topic, properties, payload, qos: *qos, retain: *retain, expires: *expires };
-                arrived(item, m, None)
+                Some((arrived(m, None), self.bytes.len() - after.len()))
             }
-        })
+        }
+    }
+
+    /// The first message is dealt with; `read` is as [`Batch::next`] gave it.
+    pub(crate) fn advance(&mut self, read: usize) {
+        self.done += 1;
+        self.read = read;
+    }
+
+    /// Nothing of the rest can be read.
+    pub(crate) fn give_up(&mut self) {
+        self.done = self.items.len();
+    }
+
+    /// Adds to what the sender has to store once all is dealt with.
+    pub(crate) fn gather(&mut self, parts: Vec<(u64, Vec<Record>)>) {
+        for (point, mut records) in parts {
+            match self.parts.last_mut() {
+                Some((last, all)) if *last == point => all.append(&mut records),
+                _ => self.parts.push((point, records)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::observe::{Peer, Silent};
+    use crate::{ListenerSettings, Router, Settings, Shard, Time};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_large_fan_out_is_delivered_in_slices_and_in_order() {
+        const SUBSCRIBERS: usize = 50;
+        const MESSAGES: u8 = 20;
+        let listener = ListenerSettings { allow_anonymous: true, ..ListenerSettings::default() };
+        let settings = Arc::new(Settings { listeners: vec![listener], ..Settings::default() });
+        let router = Arc::new(Router::new(foldhash::fast::FixedState::with_seed(1)));
+        let shard = |id| Shard::new(id, 2, router.clone(), settings.clone(), Box::new(Silent));
+        let (mut from, mut to) = (shard(0), shard(1));
+        let ids = (0..).map(|n| format!("{n:03}")).filter(|id| to.home(id) == 1);
+        let ids: Vec<String> = ids.take(SUBSCRIBERS).collect();
+        let mut keys = Vec::new();
+        for id in &ids {
+            let key = to.handle_open(Time(0), Peer { address: None, listener: 0, secured: None });
+            let connect = [b"\x10\x0f\0\x04MQTT\x04\x02\0\0\0\x03".as_slice(), id.as_bytes()].concat();
+            to.handle_input(Time(0), key, &connect);
+            to.handle_input(Time(0), key, b"\x82\x06\0\x01\0\x01#\0");
+            keys.push((key, to.outbox(key).unwrap().len()));
+        }
+        for n in 0..MESSAGES {
+            from.handle_publish(Time(0), "t", &[n], grovemq_codec::Qos::AtMostOnce, false);
+        }
+        let mut batch = core::mem::take(from.poll_mail(1).unwrap());
+        let (mut slices, mut messages) = (0, 0);
+        while !batch.is_done() {
+            let before = to.stats().publish_sent;
+            // two messages, and the one that exceeds them
+            messages += to.handle_mail(Time(0), &mut batch, &mut 110);
+            assert!(to.stats().publish_sent - before <= 3 * SUBSCRIBERS as u64, "a slice is too large");
+            slices += 1;
+        }
+        assert_eq!((slices, messages), (7, usize::from(MESSAGES)));
+        let expected: Vec<u8> = (0..MESSAGES).flat_map(|n| [0x30, 4, 0, 1, b't', n]).collect();
+        for (key, greeting) in keys {
+            let mut slices = [std::io::IoSlice::new(&[]); 64];
+            let n = to.outbox(key).unwrap().slices(&mut slices);
+            let sent: Vec<u8> = slices[..n].iter().flat_map(|s| s.iter().copied()).collect();
+            assert_eq!(sent.get(greeting..), Some(&expected[..]));
+        }
     }
 }

@@ -332,28 +332,47 @@ impl Shard {
         self.close(now, key, cause);
     }
 
-    /// Messages from another shard.
-    pub fn handle_mail(&mut self, now: Time, batch: &Batch) {
-        for session in &batch.pressed {
-            let connection = self.clients.sessions.get(*session).and_then(|s| s.connection);
-            if let Some(c) = connection.and_then(|key| self.clients.connections.get_mut(key)) {
-                c.pressed = true;
+    /// Messages from another shard, until `budget` is used up, by one for each message and one for each delivery. Gives
+    /// how many messages those were; the batch is to be given again until [`Batch::is_done`].
+    pub fn handle_mail(&mut self, now: Time, batch: &mut Batch, budget: &mut u32) -> usize {
+        if batch.is_untouched() {
+            for session in &batch.pressed {
+                let connection = self.clients.sessions.get(*session).and_then(|s| s.connection);
+                if let Some(c) = connection.and_then(|key| self.clients.connections.get_mut(key)) {
+                    c.pressed = true;
+                }
             }
         }
-        for arrived in batch.iter() {
+        let mut messages = 0;
+        while *budget > 0 && !batch.is_done() {
+            let Some((arrived, read)) = batch.next() else {
+                batch.give_up();
+                break;
+            };
             self.clients.pressure = false;
             self.clients.journal.begin_foreign(batch.from, arrived.joint);
-            self.route_mail(now, arrived.target, arrived.message, arrived.shared);
+            let reached = self.route_mail(now, arrived.target, arrived.message, arrived.shared);
             if self.clients.pressure
                 && let Some(publisher) = arrived.publisher
                 && let Some(back) = self.mail.get_mut(usize::from(batch.from))
             {
                 back.press(publisher);
             }
+            batch.advance(read);
+            *budget = budget.saturating_sub(reached.saturating_add(1));
+            messages += 1;
         }
-        let parts = self.clients.journal.end_foreign();
+        batch.gather(self.clients.journal.end_foreign());
+        if batch.is_done() {
+            self.finish_mail(now, batch);
+        }
+        messages
+    }
+
+    /// What came with the messages, once they are dealt with.
+    fn finish_mail(&mut self, now: Time, batch: &mut Batch) {
         if let Some(back) = self.mail.get_mut(usize::from(batch.from)) {
-            back.joined.extend(parts);
+            back.joined.append(&mut batch.parts);
         }
         self.joined(batch.from, &batch.joined);
         if let Some(point) = batch.settled {

@@ -421,11 +421,11 @@ impl Shard {
         target: Target,
         message: MessageRef<'_>,
         shared: Option<&Arc<Message>>,
-    ) {
+    ) -> u32 {
         match target {
             Target::Matching => {
                 let slot = self.lookup(message.topic, 0);
-                self.route_local(now, slot, &message, None, None, shared.cloned());
+                self.route_local(now, slot, &message, None, None, shared.cloned())
             }
             Target::Member { session, .. } => {
                 let allowed = self.clients.sessions.get(session).is_some_and(|s| {
@@ -434,6 +434,7 @@ impl Shard {
                 if allowed {
                     self.deliver_to_member(now, target, &message, shared);
                 }
+                u32::from(allowed)
             }
         }
     }

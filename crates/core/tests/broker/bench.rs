@@ -374,8 +374,14 @@ impl Bench {
         }
         for to in 0..self.shards.len() {
             if let Some(mail) = self.shards[id].poll_mail(u16::try_from(to).unwrap()) {
-                let batch: Batch = std::mem::take(mail);
-                self.shards[to].handle_mail(self.now, &batch);
+                let mut batch: Batch = std::mem::take(mail);
+                // so small a budget that what is done in slices is tried everywhere
+                loop {
+                    self.shards[to].handle_mail(self.now, &mut batch, &mut 1);
+                    if batch.is_done() {
+                        break;
+                    }
+                }
                 moved = true;
             }
         }
