@@ -6,7 +6,8 @@ use grovemq_tests::{Broker, Kind, Program, SOON, peers};
 
 use crate::peer::Peer;
 
-const STORED: &str = "allow_anonymous true\npersistence true\npersistence_location {dir}\n";
+/// `user root`: a test's folder is its own.
+const STORED: &str = "allow_anonymous true\nuser root\npersistence true\npersistence_location {dir}\n";
 
 fn durable(broker: &Broker, id: &str, present: &str) -> Peer {
     let body = format!("\"MQTT\" 04 00 003c \"{id}\"");
@@ -65,7 +66,7 @@ fn a_second_broker_on_the_same_store_is_refused() {
     let broker = Broker::start(Kind::Ours, STORED);
     let file = broker.dir().join("second.conf");
     let text = format!(
-        "listener 0 {0}/second.sock\nallow_anonymous true\npersistence true\npersistence_location {0}\n",
+        "listener 0 {0}/second.sock\nallow_anonymous true\nuser root\npersistence true\npersistence_location {0}\n",
         broker.dir().display()
     );
     std::fs::write(&file, text).unwrap();

@@ -93,6 +93,8 @@ pub enum StartError {
     Tls(Vec<String>),
     /// A socket cannot be opened.
     Listen(String, io::Error),
+    /// What had to be done once the sockets were open has failed.
+    Prepare(String),
     /// The store cannot be used.
     Store(grovemq_store::Error),
     Thread(io::Error),
@@ -101,6 +103,16 @@ pub enum StartError {
 impl Broker {
     /// Opens the listeners and starts the event loops. Says so in the log, in the original's lines.
     pub fn start(config: &Config, log: Log) -> Result<Self, StartError> {
+        Self::start_after(config, log, || Ok(()))
+    }
+
+    /// The same with something to do once the sockets are open and before the store is and any thread runs: to give up
+    /// rights that only the sockets needed.
+    pub fn start_after(
+        config: &Config,
+        log: Log,
+        prepare: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Self, StartError> {
         let keys = open_keys(config, &log)?;
         let (read, warnings) = Read::all(&config.listeners).map_err(StartError::Files)?;
         let places = listeners::assign(&[], &config.listeners).unwrap_or_default();
@@ -114,6 +126,7 @@ impl Broker {
         security.commit(read);
         listeners::guard(&mut slots, &security);
         let doors = open_doors(&mut slots, &log)?;
+        prepare().map_err(StartError::Prepare)?;
         let seed = RandomState::new().hash_one("seed");
         let (epoch, wall_clock) = (Instant::now(), SystemTime::now());
         let mut store = persistence::open(config, wall_clock).map_err(StartError::Store)?;
@@ -266,6 +279,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Files(_) => 3,
+            Self::Prepare(_) => 14,
             Self::Tls(_) | Self::Listen(..) | Self::Store(_) | Self::Thread(_) => 1,
         }
     }
@@ -276,6 +290,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Files(errors) | Self::Tls(errors) => f.write_str(&errors.join("\n")),
             Self::Listen(place, e) => write!(f, "Error: {} ({place})", io_text(e)),
+            Self::Prepare(error) => f.write_str(error),
             Self::Store(e) => write!(f, "Error: Unable to open the store: {e}."),
             Self::Thread(e) => write!(f, "Error: Unable to start: {e}."),
         }

@@ -8,7 +8,7 @@ use crate::log::Log;
 use grovemq_config::{Config, PersistenceMode};
 use grovemq_core::journal::{Record, Saved};
 use grovemq_core::{Commit, MessageRef, Router, Shard, Time};
-use grovemq_store::{Recovery, Store, removes};
+use grovemq_store::{Disk, Mode, Options, Recovery, Store, removes};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -88,8 +88,14 @@ pub(crate) fn open(
     if !persistence.is_stored() {
         return Ok(None);
     }
-    let _ = wall_clock;
-    Ok(Some(Box::new(grovemq_store::Memory::default())))
+    let mode = match persistence.mode {
+        PersistenceMode::Durable => Mode::Durable,
+        PersistenceMode::Written | PersistenceMode::Memory => Mode::Written,
+    };
+    let size_max = persistence.size_max.unwrap_or(u64::MAX);
+    let options = Options { mode, size_max, epoch: wall_clock };
+    let directory = persistence.location.clone().unwrap_or_else(|| ".".into());
+    Ok(Some(Box::new(Disk::open(&directory.join(STORE), &options)?)))
 }
 
 pub(crate) fn millis(at: SystemTime) -> u64 {

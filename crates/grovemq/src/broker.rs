@@ -154,7 +154,8 @@ fn serve_with(title: &str, arguments: &Arguments, loaded: &Loaded, log: &Log) ->
     }
     // before the sockets: a signal that comes while they open is not lost
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, libc::SIGRTMIN()]);
-    let mut broker = match Broker::start(config, log.clone()) {
+    let prepare = || become_user(config.process.user.as_deref(), log).and_then(|()| write_pid(config));
+    let mut broker = match Broker::start_after(config, log.clone(), prepare) {
         Ok(broker) => broker,
         Err(e) => {
             for line in e.to_string().lines() {
@@ -163,11 +164,6 @@ fn serve_with(title: &str, arguments: &Arguments, loaded: &Loaded, log: &Log) ->
             return Exit::from_code(e.exit_code().into());
         }
     };
-    if let Err(text) = become_user(config.process.user.as_deref(), log).and_then(|()| write_pid(config)) {
-        log.error(text);
-        broker.stop();
-        return Exit::ERRNO;
-    }
     log.info(format!("{title} version {version} running"));
     match signals {
         Ok(signals) => until_told(signals, arguments, loaded, &mut broker, log),

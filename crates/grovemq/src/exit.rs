@@ -18,8 +18,6 @@ impl Exit {
     pub(crate) const PROTOCOL: Self = Self(2);
     /// The broker's configuration or command line is wrong.
     pub(crate) const INVALID: Self = Self(3);
-    /// The broker could not become its user or write its pid file.
-    pub(crate) const ERRNO: Self = Self(14);
     /// The server took its leave.
     pub(crate) const NO_CONNECTION: Self = Self(4);
     pub(crate) const CONNECTION_LOST: Self = Self(7);

@@ -36,6 +36,7 @@ const TURN: u16 = 32;
 const FAREWELL: Duration = Duration::from_millis(250);
 
 #[derive(Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "options that are given or not")]
 struct Options {
     port: u16,
     public: bool,
