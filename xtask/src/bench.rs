@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::guard;
 use crate::shell::{cargo, execute, output, program, target};
 
 struct Scenario {
@@ -114,6 +115,14 @@ struct Options {
 
 /// Measures, prints a table for people and a line for programs. An error if a broker loses messages.
 pub(crate) fn run(args: &[&str]) -> Result<bool> {
+    if let ["--guard", rest @ ..] = args {
+        match rest {
+            [] => guard::run(false)?,
+            ["--update"] => guard::run(true)?,
+            [other, ..] => bail!("--guard goes with --update alone, not `{other}`"),
+        }
+        return Ok(true);
+    }
     let options = Options::parse(args)?;
     raise_open_files();
     if options.ours == release_build() {

@@ -5,6 +5,7 @@
 
 mod bench;
 mod docs;
+mod guard;
 mod nightly;
 mod peers;
 mod report;
@@ -17,8 +18,8 @@ const HELP: &str = "\
 Chores of GroveMQ.
 
 cargo xtask test [SECTION…]   every check and test; or only these sections:
-                              fmt clippy docs deny tests doctests
-                              Debian's mosquitto, mosquitto-clients and tshark are installed if this runs as root;
+                              fmt clippy docs deny tests doctests guard
+                              Debian's mosquitto, mosquitto-clients, tshark and valgrind are installed if this runs as root;
                               paho-mqtt and cargo-deny go below target/. What cannot be had is left out, and listed.
 
 cargo xtask nightly [TARGET…] each fuzz target for a minute (needs cargo-fuzz)
@@ -30,6 +31,9 @@ cargo xtask bench             the release build, Debian's mosquitto and the floo
       --binary PATH           another build in place of the release build, which is then not made
       --rounds N              rounds, of which the median counts (3)
       --only NAME[,NAME…]     of: qos0 qos1 qos2 fanout connect idle
+
+cargo xtask bench --guard     instructions per message in the core, against the committed figures (needs valgrind)
+      --update                writes them anew
 
 cargo xtask docs              the reference of the configuration file, made anew from its table
 

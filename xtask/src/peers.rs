@@ -57,6 +57,16 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A program of a Debian package, installed if it is not there and that is possible.
+pub(crate) fn debian(name: &str, package: &str) -> Result<PathBuf> {
+    let folders = ["/usr/bin", "/usr/sbin"];
+    let find = || folders.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists());
+    if find().is_none() && is_root() && succeeds(&mut program("apt-get", &["--version"])) {
+        apt_install(&[package])?;
+    }
+    find().with_context(|| format!("not installed; as root: apt-get install {package}"))
+}
+
 fn debian_packages(report: &mut Report) -> Vec<&'static str> {
     let missing = missing_packages();
     let packages: Vec<&str> = missing.iter().map(|(package, _)| *package).collect();
@@ -87,8 +97,10 @@ fn apt_install(packages: &[&str]) -> Result<()> {
     apt(&["-q", "update"])?;
     let install = [&["-q", "-y", "install", "--no-install-recommends"], packages].concat();
     apt(&install)?;
-    if packages.contains(&"mosquitto") && Path::new("/run/systemd/system").exists() {
-        execute(&mut program("systemctl", &["disable", "--now", "mosquitto"]))?;
+    for service in packages.iter().filter(|name| ["mosquitto", "nats-server"].contains(name)) {
+        if Path::new("/run/systemd/system").exists() {
+            execute(&mut program("systemctl", &["disable", "--now", service]))?;
+        }
     }
     Ok(())
 }

@@ -4,11 +4,12 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::guard;
 use crate::peers;
 use crate::report::{Counts, Report};
 use crate::shell::{cargo, execute, program, succeeds, target, watched};
 
-const SECTIONS: &[&str] = &["fmt", "clippy", "docs", "deny", "tests", "doctests"];
+const SECTIONS: &[&str] = &["fmt", "clippy", "docs", "deny", "tests", "doctests", "guard"];
 
 /// Runs all sections, or the named ones. True if nothing failed.
 pub(crate) fn run(sections: &[&str]) -> Result<bool> {
@@ -39,6 +40,12 @@ pub(crate) fn run(sections: &[&str]) -> Result<bool> {
     }
     if wanted("doctests") {
         report.section("doctests", || counted(&mut cargo(&["test", "--workspace", "--doc", "--quiet"])));
+    }
+    if wanted("guard") {
+        match peers::debian("valgrind", "valgrind") {
+            Ok(_) => report.check("guard", || guard::run(false)),
+            Err(e) => report.leave_out("guard", &format!("{e:#}")),
+        }
     }
     Ok(report.close())
 }
