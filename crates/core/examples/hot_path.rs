@@ -238,14 +238,15 @@ fn settle(shards: &mut [Shard]) {
         moved = false;
         for from in 0..shards.len() {
             while let Some(key) = shards[from].poll_dirty() {
-                let n = shards[from].outbox(key).map_or(0, |outbox| outbox.len());
+                let n = shards[from].outbox(key).map_or(0, grovemq_core::Outbox::len);
                 shards[from].sent(NOW, key, n);
             }
             for to in 0..shards.len() {
                 let mail = shards[from].poll_mail(u16::try_from(to).unwrap()).map(std::mem::take);
-                if let Some(batch) = mail {
+                if let Some(mut batch) = mail {
                     moved = true;
-                    shards[to].handle_mail(NOW, &batch);
+                    let mut budget = u32::MAX;
+                    shards[to].handle_mail(NOW, &mut batch, &mut budget);
                 }
             }
             assert_eq!(shards[from].poll_action(), None);
