@@ -92,6 +92,11 @@ impl Disk {
         self.log.end()
     }
 
+    #[cfg(test)]
+    pub(crate) fn fail_next(&mut self, error: Error) {
+        self.log.fault = Some(error);
+    }
+
     /// What is alive, by the log alone.
     fn read_index(&mut self, survey: &Survey, found: &mut Recovery) {
         self.log.inspect(survey, found);

@@ -11,6 +11,8 @@ pub enum Error {
     Newer { path: PathBuf, format: u32 },
     /// There is something else in its place.
     Foreign { path: PathBuf },
+    /// A file that is to be taken over is not what it should be.
+    Unreadable { path: PathBuf, what: String },
     /// No room for the group: the size limit, or the disk. Nothing of it was kept.
     Full { path: PathBuf, limit: Limit },
     /// The world outside; `doing` is what was tried. Nothing of the group was kept.
@@ -50,6 +52,7 @@ impl fmt::Display for Error {
                 write!(f, "{}: written by a newer GroveMQ (store format {format})", path.display())
             }
             Self::Foreign { path } => write!(f, "{}: not a store of GroveMQ", path.display()),
+            Self::Unreadable { path, what } => write!(f, "{}: {what}", path.display()),
             Self::Full { path, limit: Limit::Size(bytes) } => {
                 write!(f, "{}: full, its size limit is {bytes} bytes", path.display())
             }

@@ -15,18 +15,32 @@ mod group;
 mod index;
 mod log;
 mod memory;
+mod mosquitto_db;
 mod picture;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub use disk::{Disk, Mode, Options};
 pub use error::{Error, Limit};
 pub use memory::Memory;
+pub use mosquitto_db::read_mosquitto_db;
 pub use picture::Picture;
+pub use transfer::{export, import, take_over};
 
 use grovemq_core::journal::{Record, Saved, StoredId};
 use std::fmt;
+
+/// For the fuzzer: whatever lies in the log under a correct checksum, it is read without harm and has one form.
+#[doc(hidden)]
+pub fn fuzz_change(bytes: &[u8]) {
+    if let Some(change) = change::Change::decode(bytes) {
+        let mut again = Vec::new();
+        change.encode(&mut again);
+        assert_eq!(change::Change::decode(&again), Some(change));
+    }
+}
 
 /// Keeps records. Of one store, there is one at a time, on one thread.
 pub trait Store: Send + fmt::Debug {

@@ -79,6 +79,9 @@ pub(crate) struct Log {
     unsynced: bool,
     /// The last segment has failed: nothing more goes there.
     failed: bool,
+    /// What the next append comes to, though all of it was written.
+    #[cfg(test)]
+    pub(crate) fault: Option<Error>,
     /// Only one process at a time.
     _lock: File,
 }
@@ -152,6 +155,8 @@ impl Log {
             last_len: 0,
             unsynced: false,
             failed: false,
+            #[cfg(test)]
+            fault: None,
             _lock: lock,
         };
         log.drop_unused();
@@ -305,6 +310,8 @@ impl Log {
         let safe = self.mode == Mode::Durable || cleaning.released > 0;
         let written =
             segment.write(position, frame).and_then(|()| if safe { segment.sync() } else { Ok(()) });
+        #[cfg(test)]
+        let written = self.fault.take().map_or(written, Err);
         if let Err(e) = written {
             // what of it is on the disk is not known, and a second sync would not tell
             self.failed = true;

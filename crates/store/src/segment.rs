@@ -17,12 +17,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Raised when an older version could misread what a newer one has written.
 pub(crate) const FORMAT: u32 = 1;
 pub(crate) const HEADER_LEN: u64 = 64;
 const MAGIC: &[u8; 8] = b"GRVstore";
 const SUFFIX: &str = "log";
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(30);
 /// What one unreadable block of the disk costs.
 const BLOCK: usize = 4096;
 
@@ -187,11 +190,15 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     let mut open = OpenOptions::new();
     let file = open.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(|e| Error::io(&path, "open", e))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(Error::Locked { path: dir.into() }),
-        Err(e) => Err(Error::io(&path, "lock", e.into())),
+    // a child that is just being started holds it for a moment, too, and so does a broker that is about to end
+    for _ in 0..LOCK_TRIES {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            Err(e) => return Err(Error::io(&path, "lock", e.into())),
+        }
     }
+    Err(Error::Locked { path: dir.into() })
 }
 
 fn path(dir: &Path, n: u32) -> PathBuf {

@@ -490,3 +490,105 @@ fn a_full_store_refuses_and_can_be_emptied() {
     let (_, found) = read(&mut Disk::open_shaped(&dir.path(), &options, SMALL).unwrap());
     assert!(found.queued > most && found.lost.is_empty(), "{found:?}");
 }
+
+#[test]
+fn after_a_failed_sync_the_group_can_be_tried_again_elsewhere() {
+    let dir = place();
+    let (mut store, mut model) = (open(&dir.path(), Mode::Durable), Picture::default());
+    let shared = message("t", b"1", None);
+    let groups = [
+        vec![session(1, "s")],
+        vec![queued(1, 1, &shared)],
+        vec![Record::Retained(shared.clone())],
+        vec![queued(1, 2, &shared), finished(1, 1)],
+    ];
+    for group in groups {
+        for _ in 0..3 {
+            let failed = Error::io(Path::new("disk"), "sync", std::io::ErrorKind::Other.into());
+            store.fail_next(failed);
+            store.commit(&group).unwrap_err();
+        }
+        // the same group, or none of it at all, and nothing twice
+        let (before, _) = read(&mut open(&copy(&dir.path()).path(), Mode::Durable));
+        let without = restarted(&model);
+        for record in &group {
+            model.apply(record);
+        }
+        assert!(before == without || before == restarted(&model));
+        store.commit(&group).unwrap();
+        let (picture, found) = read(&mut open(&copy(&dir.path()).path(), Mode::Durable));
+        assert!(picture == restarted(&model) && found.lost.is_empty(), "{found:?}");
+    }
+}
+
+/// A log of several files, in the middle of being turned over.
+#[test]
+fn damage_anywhere_in_a_long_log_is_survived_and_named() {
+    let dir = place();
+    let (mut store, mut model) = (open(&dir.path(), Mode::Written), Picture::default());
+    let pictures = traffic(&mut store, &mut model, 250);
+    drop(store);
+    let mut named = 0;
+    for path in files(&dir.path()) {
+        let whole = std::fs::read(&path).unwrap();
+        for at in (0..whole.len()).step_by(1500) {
+            let copy = copy(&dir.path());
+            let mut bytes = whole.clone();
+            // half a sector
+            let end = (at + 256).min(bytes.len());
+            bytes[at..end].fill(0xa5);
+            std::fs::write(copy.path().join(path.file_name().unwrap()), bytes).unwrap();
+            let (picture, found) = read(&mut open(&copy.path(), Mode::Written));
+            named += found.lost_count.min(1);
+            assert!(found.lost_count > 0 || pictures.contains(&picture), "{} at {at}", path.display());
+        }
+    }
+    assert!(named > 5, "{named}");
+}
+
+#[test]
+fn a_full_disk_stops_nothing_but_additions() {
+    let dir = place();
+    let mounted = |on: bool| {
+        let mut command = std::process::Command::new(if on { "mount" } else { "umount" });
+        if on {
+            command.args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]);
+        }
+        command.arg(dir.path()).stderr(std::process::Stdio::null()).status().is_ok_and(|done| done.success())
+    };
+    if !mounted(true) {
+        eprintln!("left out: only root can make a small disk");
+        return;
+    }
+    let tried = std::panic::catch_unwind(|| fill_a_disk(&dir.path()));
+    assert!(mounted(false));
+    tried.unwrap();
+}
+
+fn fill_a_disk(dir: &Path) {
+    let ballast = dir.join("ballast");
+    std::fs::write(&ballast, vec![1; 1 << 20]).unwrap();
+    let mut store = Disk::open(dir, &options(Mode::Durable)).unwrap();
+    store.commit(&[session(1, "s")]).unwrap();
+    let large = || message("t", &[b'x'; 10_000], None);
+    let (mut seq, mut refusal) = (0, None);
+    while refusal.is_none() {
+        seq += 1;
+        refusal = store.commit(&[queued(1, seq, &large())]).err();
+    }
+    let refusal = refusal.unwrap();
+    assert!(refusal.to_string().ends_with("no space left on the disk"), "{refusal}");
+    assert!(seq > 50, "{seq}");
+    // what removes goes on
+    for seq in 1..20 {
+        store.commit(&[finished(1, seq)]).unwrap();
+    }
+    // and when there is room again, so does the rest
+    std::fs::remove_file(ballast).unwrap();
+    for more in 0..30 {
+        store.commit(&[queued(1, seq + more, &large())]).unwrap();
+    }
+    drop(store);
+    let (_, found) = read(&mut Disk::open(dir, &options(Mode::Durable)).unwrap());
+    assert_eq!((found.queued, found.lost), (seq - 1 - 19 + 30, vec![]));
+}
