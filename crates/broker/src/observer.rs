@@ -79,6 +79,7 @@ impl Observe for LogObserver {
                     f.text("client", client_id);
                 });
             }
+            Event::RetainedFull { client_id, topic } => self.retained_full(client_id, topic),
             Event::SessionExpired { client_id } => {
                 let text = format!("Expiring client {client_id} due to timeout.");
                 self.log.event(LogType::Notice, "session_expired", text, |f| {
@@ -114,6 +115,16 @@ impl LogObserver {
         self.log.event(LogType::Notice, "client_disconnected", text, |f| {
             f.maybe("client", client_id).text("address", &address).maybe("user", username);
             f.text("reason", reason.unwrap_or("disconnected by client"));
+        });
+    }
+
+    fn retained_full(&self, client_id: &str, topic: &str) {
+        let text = format!(
+            "There are as many retained messages as there may be: those of further topics are refused, as that of \
+             client {client_id} on '{topic}'."
+        );
+        self.log.event(LogType::Warning, "retained_full", text, |f| {
+            f.text("client", client_id).text("topic", topic);
         });
     }
 

@@ -43,6 +43,7 @@ fn limits(config: &Config) -> Limits {
         queue_messages_max: from.max_queued_messages.unwrap_or(0),
         queue_bytes_max: from.max_queued_bytes.unwrap_or(0).into(),
         sessions_max: from.global_max_clients.unwrap_or(default.sessions_max),
+        retained_sweep_period: from.retain_expiry_interval.unwrap_or(default.retained_sweep_period),
         keep_alive_max: from.max_keepalive.unwrap_or(0),
         session_expiry_max: from.persistent_client_expiration.map(seconds),
         ..default

@@ -403,8 +403,7 @@ pub static OPTIONS: &[Opt] = &[
     special("persistent_client_expiration", "NUMBER s|h|d|w|m|y, in one word", words::persistent_client_expiration, "How long the session of a client that is away is kept.").reload(),
     flag("retain_available", "true", |d, v| d.config.delivery.retain_available = v, "Takes retained messages.").reload(),
     int("retain_expiry_interval", "", range(1, i32::MAX, "retain_expiry_interval must be >= 1."),
-        words::retain_expiry_interval, "Minutes between sweeps for expired retained messages.")
-        .no_effect("there is no periodic sweep."),
+        words::retain_expiry_interval, "Minutes between looks for retained messages that have expired; 5 without it.").reload(),
     flag("upgrade_outgoing_qos", "false", |d, v| d.config.delivery.upgrade_outgoing_qos = v, "Delivers with the subscription's QoS even if the message was published with a lower one.").reload(),
     flag("allow_duplicate_messages", "false", |d, v| d.config.delivery.allow_duplicate_messages = v, "Sends one copy for each subscription of a client that matches.")
         .reload().deprecated("The behaviour will default to true."),

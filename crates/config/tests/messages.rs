@@ -220,10 +220,6 @@ fn warnings_and_notes() {
             "Warning: Only the first word of a 'log_type' line counts: write a line for each. (t:1)",
         ),
         (
-            "retain_expiry_interval 1",
-            "Warning: 'retain_expiry_interval' has no effect: there is no periodic sweep. (t:1)",
-        ),
-        (
             "max_qos 1",
             "Warning: Creating default listener due to 'max_qos' option. (t:1)\nIt is best practice to define a 'listener' first. Using the 'max_qos' option without a listener will be disabled in the future.",
         ),

@@ -37,6 +37,8 @@ pub struct Limits {
     pub subscriptions_max: u32,
     /// Retained messages in all.
     pub retained_max: u32,
+    /// Between two looks for those that have expired (`retain_expiry_interval`).
+    pub retained_sweep_period: Duration,
     /// Sessions in all, connected or not (`global_max_clients`).
     pub sessions_max: u32,
     /// Longest keep-alive in seconds (`max_keepalive`); 0 is no limit.
@@ -70,6 +72,7 @@ impl Default for Limits {
             output_bytes_hard_max: 64 << 20,
             subscriptions_max: 1 << 20,
             retained_max: 10_000_000,
+            retained_sweep_period: Duration::from_secs(300),
             sessions_max: 10_000_000,
             keep_alive_max: 0,
             session_expiry_max: None,

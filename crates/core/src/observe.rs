@@ -153,6 +153,11 @@ pub enum Event<'a> {
     Dropping {
         client_id: &'a str,
     },
+    /// The first of a run of messages that were to be retained, and for which there is no room.
+    RetainedFull {
+        client_id: &'a str,
+        topic: &'a str,
+    },
     SessionExpired {
         client_id: &'a str,
     },

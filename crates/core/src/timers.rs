@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Exchange(Key),
     Will(Key),
     SessionExpiry(Key),
+    /// Expired retained messages are looked for.
+    Sweep,
 }
 
 #[derive(Debug, Default)]

@@ -37,7 +37,7 @@ impl Retained {
             self.remove(message.topic());
             return true;
         }
-        if self.messages.len() >= max && self.get(message.topic()).is_none() {
+        if !self.has_room_for(message.topic(), max) {
             return false;
         }
         self.bytes += message.size();
@@ -99,8 +99,13 @@ impl Retained {
         *cursor = Cursor::End;
     }
 
-    /// Drops expired messages; looks at no more than `budget` topics from the cursor on.
-    pub fn sweep(&mut self, now: Time, cursor: &mut Cursor, budget: usize) -> usize {
+    /// Whether there is room for one more topic, or the message's is there already.
+    pub fn has_room_for(&self, topic: &str, max: usize) -> bool {
+        self.messages.len() < max || self.get(topic).is_some()
+    }
+
+    /// Drops expired messages and gives them; looks at no more than `budget` topics from the cursor on.
+    pub fn sweep(&mut self, now: Time, cursor: &mut Cursor, budget: usize) -> Vec<Arc<Message>> {
         let start = match cursor {
             Cursor::After(last) => Bound::Excluded(&**last),
             Cursor::Start | Cursor::End => Bound::Unbounded,
@@ -121,7 +126,7 @@ impl Retained {
         for m in &dead {
             self.remove(m.topic());
         }
-        dead.len()
+        dead
     }
 
     pub fn len(&self) -> usize {

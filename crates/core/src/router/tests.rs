@@ -478,7 +478,7 @@ mod retained {
             let mut cursor = Cursor::Start;
             let mut swept = 0;
             loop {
-                swept += self.retained.sweep(Time(now), &mut cursor, budget);
+                swept += self.retained.sweep(Time(now), &mut cursor, budget).len();
                 if cursor == Cursor::Start {
                     break;
                 }

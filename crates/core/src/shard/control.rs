@@ -35,7 +35,7 @@ impl Shard {
             Packet::PubComp(ack) => self.on_answer(now, key, &ack, Answer::PubComp),
             Packet::PubRel(ack) => self.on_pubrel(now, key, &ack),
             Packet::Subscribe(p) => return self.on_subscribe(now, key, &p),
-            Packet::Unsubscribe(p) => return Ok(self.on_unsubscribe(now, key, &p)),
+            Packet::Unsubscribe(p) => return self.on_unsubscribe(now, key, &p),
             Packet::PingReq => {
                 self.clients.send_bytes(key, &[(PacketType::PingResp as u8) << 4, 0]);
                 if self.clients.trace {

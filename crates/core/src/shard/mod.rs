@@ -17,6 +17,7 @@ mod publish;
 mod reload;
 mod restore;
 mod subscribe;
+mod sweep;
 
 pub use commit::Commit;
 pub use mail::Batch;
@@ -173,6 +174,9 @@ pub struct Shard {
     actions: VecDeque<Action>,
     walk: census::Walk,
     recheck: reload::Recheck,
+    sweep: sweep::Sweep,
+    /// Retained messages are being refused; said once per run.
+    retained_full: bool,
     /// Random numbers given out.
     random: u64,
     hasher: FixedState,
@@ -198,6 +202,10 @@ impl Shard {
         let mut clients = Clients::new(observer, settings.limits.clone(), hasher.clone(), journal);
         clients.queue_qos0 = settings.queue_qos0;
         clients.upgrade_qos = settings.upgrade_outgoing_qos;
+        let mut timers = Timers::default();
+        if id == 0 {
+            timers.set(Time::default() + settings.limits.retained_sweep_period, Timer::Sweep);
+        }
         Self {
             id,
             count: count.clamp(1, 64),
@@ -206,7 +214,7 @@ impl Shard {
             cache: MatchCache::new(id, settings.limits.cache_topics_max, hasher.clone())
                 .bytes_max(settings.limits.cache_bytes_max)
                 .duplicates(settings.allow_duplicates),
-            timers: Timers::default(),
+            timers,
             variants: Variants::default(),
             topic_scratch: String::new(),
             properties_scratch: Vec::new(),
@@ -214,6 +222,8 @@ impl Shard {
             actions: VecDeque::new(),
             walk: census::Walk::default(),
             recheck: reload::Recheck::default(),
+            sweep: sweep::Sweep::default(),
+            retained_full: false,
             random: 0,
             hasher,
             settings,
@@ -400,10 +410,12 @@ impl Shard {
                 Timer::Exchange(key) => self.on_exchange_timer(now, key),
                 Timer::Will(session) => self.on_will_timer(now, session),
                 Timer::SessionExpiry(session) => self.on_expiry_timer(now, session),
+                Timer::Sweep => self.on_sweep_timer(now),
             }
         }
         self.replay_retained(now);
         self.recheck_some(now);
+        self.sweep_some(now);
     }
 
     /// The broker stops: every client is told, wills go out.
@@ -478,7 +490,7 @@ impl Shard {
 
     /// Whether [`Shard::handle_timeout`] has something to do at once.
     pub fn has_work(&self) -> bool {
-        !self.clients.replaying.is_empty() || self.recheck.is_under_way()
+        !self.clients.replaying.is_empty() || self.recheck.is_under_way() || self.sweep.is_under_way()
     }
 
     pub fn stats(&self) -> Stats {

@@ -223,8 +223,9 @@ impl Shard {
             return Some(ReasonCode::QuotaExceeded); // the nearest that an acknowledgement may carry
         }
         if c.allowed_serial == serial {
-            return None;
+            return self.retain_refusal(now, session, m);
         }
+        let session_key = session;
         let session = self.clients.sessions.get(session)?;
         let request = self.settings.control && m.topic.starts_with(CONTROL);
         let reason = if !request && RESERVED.iter().any(|r| m.topic.starts_with(r)) {
@@ -234,7 +235,7 @@ impl Shard {
         };
         let Err(reason) = reason else {
             c.allowed_serial = serial;
-            return None;
+            return self.retain_refusal(now, session_key, m);
         };
         self.clients.stats.publish_dropped += 1;
         let event = Event::Denied {
@@ -249,6 +250,26 @@ impl Shard {
         };
         self.clients.observer.on(now, event);
         Some(ReasonCode::NotAuthorized)
+    }
+
+    /// A message that is to be retained needs room.
+    #[inline]
+    fn retain_refusal(&mut self, now: Time, session: Key, m: &MessageRef<'_>) -> Option<ReasonCode> {
+        if !m.retain || m.payload.is_empty() {
+            return None;
+        }
+        let max = self.settings.limits.retained_max as usize;
+        if self.router.retained().has_room_for(m.topic, max) {
+            self.retained_full = false;
+            return None;
+        }
+        self.clients.stats.publish_dropped += 1;
+        if !core::mem::replace(&mut self.retained_full, true) {
+            let session = self.clients.sessions.get(session)?;
+            let event = Event::RetainedFull { client_id: &session.client_id, topic: m.topic };
+            self.clients.observer.on(now, event);
+        }
+        Some(ReasonCode::QuotaExceeded)
     }
 
     #[cold]

@@ -4,6 +4,7 @@ use super::clients::{Clients, Delivery, To};
 use super::mount::mounted;
 use super::{Shard, suback_code};
 use crate::access::{Access, Who};
+use crate::connection::Connection;
 use crate::journal::{Record, SubscriptionImage};
 use crate::observe::{Cause, Event};
 use crate::router::{Cursor, SessionRef, Subscription};
@@ -28,6 +29,9 @@ impl Shard {
     pub(super) fn on_subscribe(&mut self, now: Time, key: Key, p: &Subscribe<'_>) -> Result<u32, Cause> {
         let Some(session_key) = self.session_of(key) else { return Ok(0) };
         let Some(c) = self.clients.connections.get(key) else { return Ok(0) };
+        if !takes_codes(c, p.filters.len()) {
+            return Err(Cause::PacketTooLarge);
+        }
         let version = c.version;
         let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
         let id = p.properties.subscription_id.unwrap_or(0);
@@ -107,8 +111,11 @@ impl Shard {
     }
 
     /// Returns the number of filters.
-    pub(super) fn on_unsubscribe(&mut self, now: Time, key: Key, p: &Unsubscribe<'_>) -> u32 {
-        let Some(session_key) = self.session_of(key) else { return 0 };
+    pub(super) fn on_unsubscribe(&mut self, now: Time, key: Key, p: &Unsubscribe<'_>) -> Result<u32, Cause> {
+        let Some(session_key) = self.session_of(key) else { return Ok(0) };
+        if self.clients.connections.get(key).is_some_and(|c| !takes_codes(c, p.topics.len())) {
+            return Err(Cause::PacketTooLarge);
+        }
         let session_ref = SessionRef { shard: self.id, key: session_key };
         let mut codes = Vec::with_capacity(p.topics.len());
         let mark = self.clients.journal.mark();
@@ -117,7 +124,7 @@ impl Shard {
                 codes.push(ReasonCode::TopicFilterInvalid);
                 continue;
             };
-            let Some(session) = self.clients.sessions.get_mut(session_key) else { return 0 };
+            let Some(session) = self.clients.sessions.get_mut(session_key) else { return Ok(0) };
             let Some(inner) = mounted(session.mount.as_deref(), inner) else {
                 codes.push(ReasonCode::TopicFilterInvalid);
                 continue;
@@ -142,7 +149,7 @@ impl Shard {
         let codes = ReasonCodes::List(&codes);
         let unsuback = UnsubAck { packet_id: p.packet_id, properties: AckProperties::default(), codes };
         self.answer_packet(now, key, &Packet::UnsubAck(unsuback), mark);
-        filters
+        Ok(filters)
     }
 
     pub(super) fn set_members_online(&mut self, session_key: Key, online: bool) {
@@ -272,6 +279,14 @@ impl Clients {
             max => (max / 2).clamp(1, REPLAY_TOPICS / 4),
         }
     }
+}
+
+/// Whether the client takes an answer with so many codes; there is nothing else in it that could be left out. Whoever
+/// asks for more than it takes an answer to cannot be served. [MQTT-3.1.2-24]
+fn takes_codes(c: &Connection, codes: usize) -> bool {
+    let body = 3 + codes;
+    let header = 1 + (1..4).find(|n| body < 1 << (7 * n)).unwrap_or(4);
+    c.packet_bytes_max == u32::MAX || header + body <= c.packet_bytes_max as usize
 }
 
 /// Group and filter, where the filter is legal.
