@@ -1,11 +1,11 @@
 //! A client of the simulation: the protocol machine, and a record of what went in and what came out.
 
-use crate::random::Random;
 use grovemq_codec::{Qos, Version};
 use grovemq_core::Time;
 use grovemq_core::client::{
     Config, Credentials, Message, Properties, Protocol, Received, Subscribe, Subscription, Will,
 };
+use grovemq_tests::Random;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

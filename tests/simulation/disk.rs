@@ -1,11 +1,11 @@
 //! What survives a kill: the store, which is late, and the broker's end and new beginning on it.
 
-use crate::random::Random;
 use crate::world::World;
 use grovemq_core::journal::Saved;
 use grovemq_core::observe::Silent;
 use grovemq_core::{Commit, Router, Settings, Shard, Time};
 use grovemq_store::{Memory, Store};
+use grovemq_tests::Random;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

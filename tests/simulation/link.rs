@@ -1,7 +1,7 @@
 //! A stream between a client and the broker: late, in pieces, and gone at any moment.
 
-use crate::random::Random;
 use grovemq_core::{Key, Time};
+use grovemq_tests::Random;
 use std::collections::VecDeque;
 
 pub(crate) struct Link {

@@ -10,7 +10,6 @@
 mod client;
 mod disk;
 mod link;
-mod random;
 mod world;
 
 use client::{Arrival, Client, Publication};

@@ -3,12 +3,12 @@
 use crate::client::Client;
 use crate::disk::Disk;
 use crate::link::{Link, Pipe};
-use crate::random::Random;
 use grovemq_core::client::{Disconnect, Event, Unsubscribe};
 use grovemq_core::observe::{Cause, Peer};
 use grovemq_core::{
     Action, Batch, Key, Limits, ListenerSettings, Next, Router, Settings, Shard, Time, Verdict,
 };
+use grovemq_tests::Random;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 use std::ops::Range;

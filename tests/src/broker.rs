@@ -21,6 +21,8 @@ pub struct Broker {
     program: Program,
     port: u16,
     dir: tempfile::TempDir,
+    /// With the log's debug lines.
+    verbose: bool,
 }
 
 impl Broker {
@@ -70,25 +72,25 @@ impl Broker {
             "the broker does not listen on {port}\n{}",
             program.transcript()
         );
-        Broker { program, port, dir }
+        Broker { program, port, dir, verbose }
     }
 
     /// Stops it with SIGTERM and starts it again on the same port, with the same folder and configuration.
     #[track_caller]
     pub fn restart(self, kind: Kind) -> Self {
-        let Broker { program, port, dir } = self;
+        let Broker { program, port, dir, verbose } = self;
         program.terminate();
         program.finish(SOON).success();
-        Broker::run(kind, port, dir, true)
+        Broker::run(kind, port, dir, verbose)
     }
 
     /// Kills it with SIGKILL and starts it again, likewise.
     #[track_caller]
     pub fn kill_and_restart(self, kind: Kind) -> Self {
-        let Broker { program, port, dir } = self;
+        let Broker { program, port, dir, verbose } = self;
         program.kill();
         drop(program);
-        Broker::run(kind, port, dir, true)
+        Broker::run(kind, port, dir, verbose)
     }
 
     /// The port it listens on.

@@ -15,6 +15,7 @@
 //! | what a client really sends | [`Relay`] |
 //! | a folder that goes away | [`scratch`] |
 //! | a port nobody else has | [`free_port`] |
+//! | numbers that a seed decides | [`Random`] |
 //!
 //! A test that needs a peer carries the peer's name (`debian`, `paho`, `tshark`) in its own name or module: this is how
 //! `cargo xtask test` leaves it out, loudly, on a machine where that peer cannot be had.
@@ -35,12 +36,14 @@ pub mod peer;
 pub mod peers;
 mod port;
 mod program;
+mod random;
 mod relay;
 mod wire;
 
 pub use broker::{Broker, Kind};
 pub use port::{free_port, wait_until_listening};
 pub use program::{Finished, Program};
+pub use random::Random;
 pub use relay::Relay;
 pub use wire::{Wire, hex};
 
