@@ -44,6 +44,8 @@ struct Signs {
     settled: AtomicUsize,
     /// Publishers that have nothing open any more.
     drained: AtomicUsize,
+    /// Messages acknowledged so far.
+    acked: AtomicUsize,
     /// The broker is meant to be there.
     up: Mutex<bool>,
     changed: Condvar,
@@ -109,8 +111,7 @@ impl Load {
     /// Kills the broker so often, then lets everybody come to an end, kills it once more, and asks what is left.
     pub(crate) fn run(mut self, cycles: u64) -> Report {
         for _ in 0..cycles {
-            let time = if self.random.one_in(3) { 30 } else { 300 };
-            std::thread::sleep(Duration::from_millis(self.random.below(time) as u64));
+            self.wait_a_little();
             self.kill();
         }
         self.signs.quiet.store(true, Ordering::SeqCst);
@@ -142,6 +143,18 @@ impl Load {
         let received: Vec<Log> = self.subscribers.drain(..).map(|t| t.join().unwrap()).collect();
         let name = if self.kind == Kind::Ours { "GroveMQ" } else { "Debian's mosquitto" };
         Report::new(name, cycles + 1, &published, &received, &retained)
+    }
+
+    /// For some time, or until some messages are acknowledged: a kill that finds nobody at work proves nothing.
+    fn wait_a_little(&mut self) {
+        if self.random.one_in(4) {
+            return std::thread::sleep(Duration::from_millis(self.random.below(50) as u64));
+        }
+        let enough = self.signs.acked.load(Ordering::Relaxed) + self.random.below(300);
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.signs.acked.load(Ordering::Relaxed) < enough && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_micros(self.random.below(2000) as u64));
+        }
     }
 
     fn kill(&mut self) {
@@ -227,7 +240,9 @@ fn publish(mut client: Client, n: usize, signs: &Signs) -> Log {
             let politely = client.random.one_in(2);
             client.leave(politely);
         }
+        let before = client.unacknowledged();
         client.step(STEP);
+        signs.acked.fetch_add(before - client.unacknowledged(), Ordering::Relaxed);
     }
     signs.drained.fetch_add(1, Ordering::SeqCst);
     client.log
