@@ -1,4 +1,4 @@
-//! The chores: `cargo xtask test`, `cargo xtask bench`, `cargo xtask nightly`.
+//! The chores: `cargo xtask test`, `bench`, `nightly`, `soak`, `docs`.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
@@ -10,6 +10,7 @@ mod nightly;
 mod peers;
 mod report;
 mod shell;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -35,6 +36,11 @@ cargo xtask bench             the release build, Debian's mosquitto and the floo
 cargo xtask bench --guard     instructions per message in the core, against the committed figures (needs valgrind)
       --update                writes them anew
 
+cargo xtask soak              the broker is killed under load, and every message is accounted for
+      --cycles N              so many times (1000)
+      --broker mosquitto      Debian's broker instead of ours, as safe as it can be made
+      --seed N                clients that do what they did under that seed
+
 cargo xtask docs              the reference of the configuration file, made anew from its table
 
 cargo xtask --help            this
@@ -47,6 +53,7 @@ fn main() -> ExitCode {
         Some((&"test", rest)) => test::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"nightly", rest)) => nightly::run(rest),
+        Some((&"soak", rest)) => soak::run(rest),
         Some((&"docs", rest)) => docs::run(rest),
         Some((&("--help" | "-h" | "help"), _)) => {
             print!("{HELP}");
