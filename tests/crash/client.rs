@@ -23,9 +23,8 @@ pub(crate) struct Log {
     pub(crate) arrivals: Vec<Arrival>,
     /// Filters with the request acknowledged last: to have it with this QoS, or not.
     pub(crate) subscribed: BTreeMap<String, Option<Qos>>,
-    /// The broker had an answer to CONNECT, and later knew nothing of a session.
+    /// The broker had acknowledged something, and later knew nothing of a session.
     pub(crate) sessions_lost: u32,
-    pub(crate) connects: u32,
 }
 
 #[derive(Debug)]
@@ -52,6 +51,8 @@ pub(crate) struct Client {
     /// In the order they were made; one filter each.
     requests: VecDeque<Request>,
     ping_answered: bool,
+    /// Something was acknowledged, so there is a session.
+    is_known: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +92,7 @@ impl Client {
             received: BTreeSet::new(),
             requests: VecDeque::new(),
             ping_answered: false,
+            is_known: false,
         }
     }
 
@@ -192,10 +194,9 @@ impl Client {
     }
 
     fn resume(&mut self, present: bool) {
-        self.log.connects += 1;
         if !present {
             self.received.clear();
-            if self.durable && self.log.connects > 1 {
+            if self.durable && std::mem::take(&mut self.is_known) {
                 self.log.sessions_lost += 1;
             }
             // what was acknowledged is gone as well, and it wants it back
@@ -273,6 +274,7 @@ impl Client {
     }
 
     fn acknowledged(&mut self, ack: &Ack<'_>) {
+        self.is_known = true;
         let known = |m: &Outgoing| m.id == ack.packet_id && (m.qos != Qos::ExactlyOnce || m.released);
         let Some(place) = self.outgoing.iter().position(known) else { return };
         let unknown = ack.reason == ReasonCode::PacketIdentifierNotFound;
@@ -282,6 +284,7 @@ impl Client {
     }
 
     fn settled(&mut self, id: NonZeroU16) {
+        self.is_known = true;
         let Some(place) = self.requests.iter().position(|r| r.id == id) else { return };
         let request = self.requests.remove(place).unwrap();
         self.log.subscribed.insert(request.filter, request.qos);
