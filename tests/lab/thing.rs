@@ -228,3 +228,73 @@ fn another_client_of_the_same_name_is_told_from_a_broken_connection() {
          every thing needs its own client_id, below [broker] in its file"
     );
 }
+
+#[test]
+fn a_file_is_checked_without_running_it() {
+    let dir = scratch();
+    let good = peers::repository().join("examples/lab/scenario-2/thing-1.toml");
+    let bad = dir.path().join("bad.toml");
+    std::fs::write(
+        &bad,
+        "[broker]\nport = 0\n[[sensor]]\nkind = 'light'\nname = 'l'\npin = 'D2'\ninvert = true\n",
+    )
+    .unwrap();
+    let checked = Program::run(peers::ours("thing").arg("check").arg(&good), b"", SOON).success();
+    assert_eq!(checked.text(), format!("{}: in order, sensors: 2, actuators: 2\n", good.display()));
+    let end = Program::run(peers::ours("thing").arg("check").args([&good, &bad]), b"", SOON);
+    assert_eq!(end.code, 1);
+    let bad = bad.display();
+    let expected = format!(
+        "{bad}:2:8: port must be 1 to 65535\n{bad}:6:7: D2 has no analog input; A0, A1 and A2 have\n"
+    );
+    assert!(end.stderr.starts_with(&expected), "{}", end.stderr);
+    let schema = Program::run(peers::ours("thing").arg("schema"), b"", SOON).success();
+    let page = std::fs::read_to_string(peers::repository().join("docs/thing.toml.md")).unwrap();
+    assert_eq!(schema.text(), page);
+}
+
+#[test]
+fn a_changed_file_is_read_again_unless_it_is_wrong() {
+    let broker = Broker::ours();
+    let port = broker.port();
+    let text = |sensor: &str| {
+        format!(
+            "[broker]\nport = {port}\n[thing]\naddress = '{ADDRESS}'\nboard = 'simulated'\n\
+             [[sensor]]\nkind = '{sensor}'\nname = 'x'\npin = 'D3'\nretain = true\n"
+        )
+    };
+    let (thing, dir) = of_file(&text("button"));
+    let file = dir.path().join("thing.toml");
+    thing.wait_for_stderr("connected to", SOON);
+    std::fs::write(&file, text("buton")).unwrap();
+    thing.hang_up();
+    thing.wait_for_stderr("not reloaded: going on as before", SOON);
+    assert_eq!(count(&thing, "thing.toml:7:8: unknown variant `buton`"), 1, "{}", thing.transcript());
+    std::fs::write(&file, text("touch") + "topic = 'lab/new'\n").unwrap();
+    thing.hang_up();
+    thing.wait_for_stderr("x publishes to lab/new", SOON);
+    let ear = Ear::of(peers::ours("mosquitto_sub"), port, &["-t", "lab/new", "-C", "1"]);
+    assert_eq!(ear.finish().success().text(), "False\n");
+    thing.interrupt();
+    thing.finish(SOON).success();
+}
+
+#[test]
+fn the_way_to_the_broker_may_be_encrypted() {
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let broker = Broker::start_with_files(
+        Kind::Ours,
+        "certfile {dir}/cert.pem\nkeyfile {dir}/key.pem\nallow_anonymous true\n",
+        &[("cert.pem", &key.cert.pem()), ("key.pem", &key.signing_key.serialize_pem())],
+    );
+    let port = broker.port();
+    let ca = broker.dir().join("cert.pem");
+    let text = |tls: &str| format!("[broker]\nhost = 'localhost'\nport = {port}\n[broker.tls]\n{tls}\n");
+    let (thing, _dir) = of_file(&text(&format!("ca_file = '{}'", ca.display())));
+    thing.wait_for_stderr("connected to", SOON);
+    let (stranger, _other_dir) = of_file(&text(""));
+    stranger.wait_for_stderr("trying again", SOON);
+    let (lost, _third_dir) = of_file(&text("ca_file = '/nonexistent.pem'"));
+    let end = lost.finish(SOON);
+    assert!(end.code == 1 && end.stderr.contains("/nonexistent.pem"), "{}", end.stderr);
+}

@@ -3,25 +3,36 @@
 use crate::Call;
 use crate::exit::Exit;
 use grovemq_thing::config::BoardSetting;
-use grovemq_thing::{BoardChoice, Config, Log};
+use grovemq_thing::{BoardChoice, Config, ConfigError, Log};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 const HELP: &str = "\
 [-c thing.toml] [-h host] [-p port] [--board board] [-v]
+       grovemq thing check thing.toml…
+       grovemq thing schema
 
   -c, --config FILE     What the thing has and where it goes; without one it is the lab's:
                         button0 on D3, potentiometer0 on A0, clock0, led0 on D4, led1 on D5.
   -h, --host HOST       The broker, instead of the file's.
   -p, --port PORT       Its port, instead of the file's.
-      --board BOARD     The I2C bus of a GrovePi board, such as /dev/i2c-1, or 'simulated'. If neither
-                        this nor the file says which: /dev/i2c-1 if it is there, else simulated.
+      --board BOARD     The I2C bus of a GrovePi board, such as /dev/i2c-1, or 'simulated', or 'unix:'
+                        and the socket of 'grovemq board'. If neither this nor the file says which:
+                        /dev/i2c-1 if it is there, else simulated.
   -v, --verbose         Print each reading and each message.
       --help            Print this help.
+
+'check' names everything that is wrong with files; 'schema' prints what a file can have.
+On SIGHUP the file is read again. If it is in order, the thing begins anew with it.
 ";
 
 /// `thing`
 pub(crate) fn run(call: &Call) -> Exit {
+    match call.args.split_first() {
+        Some((word, files)) if word == "check" => return check(&call.program, files),
+        Some((word, [])) if word == "schema" => return crate::print(&grovemq_thing::config::schema()),
+        _ => {}
+    }
     match Options::parse(&call.args) {
         Ok(Some(options)) => options.run(),
         Ok(None) => crate::print(&format!("Usage: {} {HELP}", call.program)),
@@ -70,33 +81,125 @@ impl Options {
     }
 
     fn run(self) -> Exit {
-        let mut config = match self.config.as_deref().map(Config::load) {
-            None => Config::default(),
-            Some(Ok(config)) => config,
-            Some(Err(error)) => return failed(&error),
+        let config = match self.config() {
+            Ok(config) => config,
+            Err(error) => return failed(&error),
         };
-        if let Some(host) = self.host {
-            config.broker.host = host;
+        crate::block_on(self.live(config))
+    }
+
+    /// The file's configuration with the options before it.
+    fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = self.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+        if let Some(host) = &self.host {
+            config.broker.host.clone_from(host);
         }
         if let Some(port) = self.port {
             config.broker.port = port;
         }
-        if let Some(board) = self.board {
-            config.board = board;
+        if let Some(board) = &self.board {
+            config.board = board.clone();
         }
-        let board = BoardChoice::from_setting(&config.board);
+        Ok(config)
+    }
+
+    /// Runs, and begins anew with each new configuration.
+    async fn live(self, mut config: Config) -> Exit {
         let log = Log::stderr(self.verbose);
-        crate::block_on(async move {
-            match grovemq_thing::run(config, board, log, crate::interrupted()).await {
-                Ok(()) => Exit::OK,
-                Err(error) => failed(&error),
+        let end = crate::interrupted();
+        tokio::pin!(end);
+        let mut reloads = Reloads::new();
+        loop {
+            let board = BoardChoice::from_setting(&config.board);
+            let mut next = None;
+            let shutdown = async {
+                tokio::select! {
+                    () = &mut end => {}
+                    new = self.new_config(&mut reloads) => next = Some(new),
+                }
+            };
+            if let Err(error) = grovemq_thing::run(config, board, log.clone(), shutdown).await {
+                return failed(&error);
             }
-        })
+            match next {
+                Some(new) => config = new,
+                None => return Exit::OK,
+            }
+        }
+    }
+
+    /// Waits until a reload finds a configuration that is in order.
+    async fn new_config(&self, reloads: &mut Reloads) -> Config {
+        loop {
+            reloads.next().await;
+            match self.config() {
+                Ok(config) => {
+                    crate::complain("reloaded: beginning anew");
+                    return config;
+                }
+                Err(error) => crate::complain(&format!("{error}\nnot reloaded: going on as before")),
+            }
+        }
     }
 }
 
+/// The requests to read the configuration again.
+struct Reloads {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Reloads {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+        }
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
+/// `thing check`
+fn check(program: &str, files: &[OsString]) -> Exit {
+    if files.is_empty() || files.iter().any(|file| file.to_string_lossy().starts_with('-')) {
+        return crate::print(&format!("Usage: {program} check thing.toml…\n"));
+    }
+    let mut exit = Exit::OK;
+    for file in files {
+        match Config::load(file.as_ref()) {
+            Ok(config) => {
+                let (sensors, actuators) = (config.sensors.len(), config.actuators.len());
+                crate::print(&format!(
+                    "{}: in order, sensors: {sensors}, actuators: {actuators}\n",
+                    file.display()
+                ));
+            }
+            Err(error) => {
+                crate::complain(&error.to_string());
+                exit = Exit::FAILURE;
+            }
+        }
+    }
+    exit
+}
+
 fn board(text: &OsString) -> BoardSetting {
-    if text == "simulated" { BoardSetting::Simulated } else { BoardSetting::I2c(text.into()) }
+    if text == "simulated" {
+        return BoardSetting::Simulated;
+    }
+    match text.to_str().and_then(|text| text.strip_prefix("unix:")) {
+        Some(path) => BoardSetting::Remote(path.into()),
+        None => BoardSetting::I2c(text.into()),
+    }
 }
 
 fn failed(error: &dyn std::error::Error) -> Exit {

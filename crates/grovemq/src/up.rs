@@ -6,7 +6,7 @@ use crate::{Call, complain};
 use grovemq_broker::{Broker, Log as BrokerLog, StartError};
 use grovemq_config::{Config, LogType, LogTypes, Overlay, port_argument};
 use grovemq_thing::Template;
-use grovemq_thing::config::{BoardSetting, Input, Output};
+use grovemq_thing::config::{Analog, BoardSetting, Digital, Input, Output};
 use grovemq_thing::{
     AnalogPin, BoardChoice, Config as ThingConfig, Log as ThingLog, Pin, Place, SimulatedBoard,
 };
@@ -177,7 +177,10 @@ fn find_store(port: u16) -> Option<PathBuf> {
 
 /// Where the thing's button publishes to.
 fn button_topic(config: &ThingConfig) -> Option<String> {
-    let button = config.sensors.iter().find(|sensor| matches!(sensor.input, Input::Button(_)))?;
+    let button = config
+        .sensors
+        .iter()
+        .find(|sensor| matches!(sensor.input, Input::Digital { sense: Digital::Button, .. }))?;
     // a machine without such a place is the thing's matter, which says so
     let place = Place::of_this_machine(config.interface.as_deref(), config.address).ok()?;
     button.topic.fill(&place, &button.name).ok()
@@ -273,15 +276,20 @@ impl Panel {
         };
         for sensor in config.iter().flat_map(|c| &c.sensors) {
             match sensor.input {
-                Input::Button(pin) => panel.button = Some((sensor.name.clone(), pin)),
-                Input::Potentiometer { pin, .. } => panel.knob = Some((sensor.name.clone(), pin)),
-                Input::Clock => panel.clocks.push(sensor.name.clone()),
+                Input::Digital { pin, sense: Digital::Button } => {
+                    panel.button = Some((sensor.name.clone(), pin));
+                }
+                Input::Analog { pin, sense: Analog::Potentiometer } => {
+                    panel.knob = Some((sensor.name.clone(), pin));
+                }
+                _ => panel.clocks.push(sensor.name.clone()),
             }
         }
         for actuator in config.iter().flat_map(|c| &c.actuators) {
             let pin = match actuator.output {
-                Output::Led(pin) => pin,
+                Output::Switch(pin) => pin,
                 Output::DimmedLed(pin) => pin.pin(),
+                _ => continue,
             };
             panel.lamps.push((actuator.name.clone(), pin));
         }

@@ -39,9 +39,13 @@
 //! qos = 0
 //! ```
 //!
-//! A file without any `[[sensor]]` and `[[actuator]]` means the resources of [`Config::default`].
+//! All kinds and fields are in [`schema`]. A file without any `[[sensor]]` and `[[actuator]]` means the resources of [`Config::default`].
 
+mod actuators;
+mod fields;
 mod file;
+mod schema;
+mod sensors;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -49,8 +53,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use grovemq_client::{Qos, Version};
-use grovemq_grovepi::{AnalogPin, Pin, PwmPin};
+use grovemq_grovepi::{AnalogPin, DhtModel, Orientation, Pin, PwmPin, Thermistor, WidePin};
 
+pub use self::schema::schema;
 use crate::topic::Template;
 
 /// The configuration of a thing. The fields are open so that command-line options can go before the file's.
@@ -64,6 +69,8 @@ pub struct Config {
     pub board: BoardSetting,
     /// Topic of the availability messages, see [`crate::run`].
     pub availability: Template,
+    /// Introduce the resources to Home Assistant.
+    pub home_assistant: Option<HomeAssistant>,
     pub sensors: Vec<Sensor>,
     pub actuators: Vec<Actuator>,
 }
@@ -80,6 +87,22 @@ pub struct Broker {
     pub keep_alive: Duration,
     /// `None` begins with MQTT 5 and falls back to 3.1.1 where the broker does not know that.
     pub version: Option<Version>,
+    pub tls: Option<Tls>,
+    /// Speak MQTT inside of WebSocket, at this path.
+    pub websocket: Option<String>,
+}
+
+/// An encrypted connection. Files are PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Whom to trust; `None` is whom the operating system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// Our own certificate and its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// The name in the broker's certificate, if it is not the host's.
+    pub server_name: Option<String>,
+    /// Take any name.
+    pub any_name: bool,
 }
 
 /// A text that is not shown.
@@ -94,28 +117,163 @@ pub enum BoardSetting {
     Simulated,
     /// The board behind this I²C bus.
     I2c(PathBuf),
+    /// The board that `grovemq board` simulates, behind this socket.
+    Remote(PathBuf),
 }
 
-/// A resource that publishes its changes.
+/// How Home Assistant is to find the thing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HomeAssistant {
+    /// The first levels of its discovery topics.
+    pub prefix: Template,
+}
+
+/// A resource that publishes what it sees.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sensor {
     pub name: String,
     pub input: Input,
     pub topic: Template,
+    /// How often it looks.
     pub interval: Duration,
+    pub tuning: Tuning,
+    /// Publish what has changed.
+    pub on_change: bool,
+    /// Publish at least this often, changed or not.
+    pub every: Option<Duration>,
+    pub payload: Payload,
+    pub unit: Option<String>,
     pub qos: Qos,
     pub retain: bool,
 }
 
+/// What is done to a reading before it is published.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tuning {
+    pub filter: Filter,
+    /// Numbers are multiplied by this …
+    pub scale: f64,
+    /// … and then this is added.
+    pub offset: f64,
+    /// Digits after the point.
+    pub decimals: u8,
+    /// A change by no more than this counts as flicker, save at the two ends of a converter.
+    pub dead_band: f64,
+    /// `True` for `False` and the other way round.
+    pub invert: bool,
+}
+
+/// How several readings become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Filter {
+    #[default]
+    None,
+    /// The middle one of the last so many.
+    Median(u8),
+    /// The mean of the last so many.
+    Average(u8),
+}
+
+/// The form of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Payload {
+    /// The value alone, as the lab's.
+    #[default]
+    Text,
+    /// `{"value":21.5,"unit":"°C","time":"2026-01-31T22:59:58.123Z"}`
+    Json,
+}
+
 /// What a sensor looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// `True` while pressed, else `False`.
-    Button(Pin),
-    /// 0 to 1023. A change by no more than `dead_band` counts as flicker, save at the two ends.
-    Potentiometer { pin: AnalogPin, dead_band: u16 },
+    /// `True` while pressed, touched or moved before, else `False`.
+    Digital { pin: Pin, sense: Digital },
+    /// 0 to 1023; an angle in degrees.
+    Analog { pin: AnalogPin, sense: Analog },
+    /// °C
+    Temperature { pin: AnalogPin, model: Thermistor },
+    /// °C or percent.
+    Dht { pin: Pin, model: DhtModel, measure: Measure },
+    /// Centimetres, or `None` if nothing is in reach.
+    Distance(Pin),
     /// Local time, `2026-01-31 23:59:58`.
     Clock,
+    /// The machine itself.
+    System(System),
+    /// What a program prints.
+    Command(Program),
+    /// A line of a GPIO chip.
+    Gpio(GpioLine),
+}
+
+/// What a digital input is; all are read alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digital {
+    Button,
+    Touch,
+    Motion,
+    Other,
+}
+
+/// What an analog input is; all but the angle are read alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Analog {
+    Potentiometer,
+    Angle,
+    Light,
+    Sound,
+    Moisture,
+    Other,
+}
+
+/// What of a DHT sensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    Temperature,
+    Humidity,
+}
+
+/// What of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum System {
+    /// °C
+    CpuTemperature,
+    /// Percent of all processors since the last look.
+    CpuLoad,
+    /// Percent in use.
+    Memory,
+    /// Seconds.
+    Uptime,
+    /// Percent in use of the file system with this path.
+    Disk(PathBuf),
+}
+
+/// A program to run, without a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The program and its arguments; of an actuator, `{value}` in them is the message.
+    pub arguments: Vec<String>,
+    /// It is ended after this time.
+    pub timeout: Duration,
+}
+
+/// A line of a GPIO chip, by Linux's character device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpioLine {
+    pub chip: PathBuf,
+    pub line: u32,
+    pub bias: Bias,
+}
+
+/// The resistor inside of a GPIO chip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bias {
+    #[default]
+    AsIs,
+    Off,
+    PullUp,
+    PullDown,
 }
 
 /// A resource that obeys messages.
@@ -126,15 +284,74 @@ pub struct Actuator {
     /// Filters of the topics to obey; at least one.
     pub subscribe: Vec<Template>,
     pub qos: Qos,
+    pub payload: Payload,
+    pub rule: Rule,
+    /// The message that it obeys before any other and after the last; `None` is dark.
+    pub safe: Option<String>,
+    /// Go to the safe state when the connection to the broker is lost.
+    pub safe_when_offline: bool,
+    /// Go to the safe state when nothing was heard for this long.
+    pub timeout: Option<Duration>,
+}
+
+/// How messages become what an actuator does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rule {
+    pub combine: Combine,
+    /// A number from here …
+    pub from: Option<(f64, f64)>,
+    /// … is moved to there.
+    pub to: Option<(f64, f64)>,
+    /// A number becomes `True` when it goes above or below.
+    pub threshold: Option<Threshold>,
+    pub invert: bool,
+    /// A text with `{1}` for the newest message of the first filter, and so on.
+    pub format: Option<String>,
+}
+
+/// Of several topics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Combine {
+    /// The newest message counts.
+    #[default]
+    Latest,
+    /// `True` if any topic's newest message is.
+    Any,
+    /// `True` if every topic's newest message is.
+    All,
+    Minimum,
+    Maximum,
+    Average,
+}
+
+/// When a number is `True`. Between the two bounds it stays what it was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Threshold {
+    Above { on: f64, off: f64 },
+    Below { on: f64, off: f64 },
 }
 
 /// What an actuator drives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// On by `True`, off by `False`.
-    Led(Pin),
+    /// On by `True`, off by `False`: an LED, a relay, a buzzer.
+    Switch(Pin),
     /// As bright as a value from 0 to 1023 says.
     DimmedLed(PwmPin),
+    /// As many LEDs as a value from 0 to 10 says.
+    LedBar { pin: WidePin, orientation: Orientation },
+    /// An integer, or a time such as `23:59`.
+    FourDigit { pin: WidePin, brightness: u8 },
+    /// A colour such as `#ff8000` for all LEDs, or one for each.
+    Chain { pin: WidePin, leds: u8 },
+    /// A text on the LCD.
+    Lcd,
+    /// The colour of the LCD's backlight.
+    LcdLight,
+    /// A program that is run with each message.
+    Command(Program),
+    /// A line of a GPIO chip.
+    Gpio(GpioLine),
 }
 
 /// Everything that is wrong with a configuration.
@@ -170,37 +387,24 @@ impl Default for Config {
     /// The lab's thing: `button0` on D3, `potentiometer0` on A0, `clock0`, `led0` on D4, and the dimmed `led1` on D5,
     /// with a broker on this machine.
     fn default() -> Self {
-        let sensor = |name: &str, input: Input| Sensor {
-            name: name.to_owned(),
-            input,
-            topic: input.default_topic(),
-            interval: input.default_interval(),
-            qos: Qos::AtMostOnce,
-            retain: false,
-        };
-        let actuator = |name: &str, output: Output| Actuator {
-            name: name.to_owned(),
-            output,
-            subscribe: vec![output.default_filter()],
-            qos: Qos::AtMostOnce,
-        };
         Self {
             broker: Broker::default(),
             interface: None,
             address: None,
             board: BoardSetting::Auto,
             availability: Template::beside_ip("availability"),
+            home_assistant: None,
             sensors: vec![
-                sensor("button0", Input::Button(Pin::D3)),
-                sensor(
+                Sensor::new("button0", Input::Digital { pin: Pin::D3, sense: Digital::Button }),
+                Sensor::new(
                     "potentiometer0",
-                    Input::Potentiometer { pin: AnalogPin::A0, dead_band: Input::DEAD_BAND_DEFAULT },
+                    Input::Analog { pin: AnalogPin::A0, sense: Analog::Potentiometer },
                 ),
-                sensor("clock0", Input::Clock),
+                Sensor::new("clock0", Input::Clock),
             ],
             actuators: vec![
-                actuator("led0", Output::Led(Pin::D4)),
-                actuator("led1", Output::DimmedLed(PwmPin::D5)),
+                Actuator::new("led0", Output::Switch(Pin::D4)),
+                Actuator::new("led1", Output::DimmedLed(PwmPin::D5)),
             ],
         }
     }
@@ -216,6 +420,44 @@ impl Default for Broker {
             client_id: None,
             keep_alive: Duration::from_secs(60),
             version: None,
+            tls: None,
+            websocket: None,
+        }
+    }
+}
+
+impl Sensor {
+    /// A sensor with the defaults of its kind.
+    pub fn new(name: impl Into<String>, input: Input) -> Self {
+        Self {
+            name: name.into(),
+            topic: Template::of_resource(if input == Input::Clock { "stuff" } else { "sensors" }),
+            interval: input.default_interval(),
+            tuning: input.default_tuning(),
+            on_change: true,
+            every: None,
+            payload: Payload::Text,
+            unit: input.unit().map(str::to_owned),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            input,
+        }
+    }
+}
+
+impl Actuator {
+    /// An actuator with the defaults of its kind.
+    pub fn new(name: impl Into<String>, output: Output) -> Self {
+        Self {
+            name: name.into(),
+            subscribe: vec![output.default_filter()],
+            output,
+            qos: Qos::AtMostOnce,
+            payload: Payload::Text,
+            rule: Rule::default(),
+            safe: None,
+            safe_when_offline: false,
+            timeout: None,
         }
     }
 }
@@ -226,26 +468,68 @@ impl BoardSetting {
 }
 
 impl Input {
-    const DEAD_BAND_DEFAULT: u16 = 2;
-
-    fn default_topic(self) -> Template {
-        Template::of_resource(if self == Self::Clock { "stuff" } else { "sensors" })
+    fn default_interval(&self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Gpio(_) => 50,
+            Self::Digital { .. } => 150,
+            Self::Analog { sense: Analog::Potentiometer | Analog::Angle, .. } => 400,
+            Self::Distance(_) => 500,
+            Self::Analog { .. } => 1000,
+            Self::Clock => 2000,
+            Self::System(System::Uptime | System::Disk(_)) => 60_000,
+            Self::Temperature { .. } | Self::Dht { .. } | Self::System(_) => 5000,
+            Self::Command(_) => 10_000,
+        })
     }
 
-    fn default_interval(self) -> Duration {
-        Duration::from_millis(match self {
-            Self::Button(_) => 150,
-            Self::Potentiometer { .. } => 400,
-            Self::Clock => 2000,
+    fn default_tuning(&self) -> Tuning {
+        let decimals = match self {
+            Self::System(System::Uptime) => 0,
+            Self::Temperature { .. } | Self::Dht { .. } | Self::System(_) => 1,
+            Self::Command(_) => 3,
+            _ => 0,
+        };
+        let dead_band = match self {
+            Self::Analog { sense: Analog::Angle, .. } => 1.0,
+            // the converter flickers by a step or two
+            Self::Analog { .. } => 2.0,
+            _ => 0.0,
+        };
+        Tuning { filter: Filter::None, scale: 1.0, offset: 0.0, decimals, dead_band, invert: false }
+    }
+
+    /// The unit of the numbers.
+    fn unit(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Analog { sense: Analog::Angle, .. } => "°",
+            Self::Temperature { .. }
+            | Self::Dht { measure: Measure::Temperature, .. }
+            | Self::System(System::CpuTemperature) => "°C",
+            Self::Dht { measure: Measure::Humidity, .. }
+            | Self::System(System::CpuLoad | System::Memory | System::Disk(_)) => "%",
+            Self::Distance(_) => "cm",
+            Self::System(System::Uptime) => "s",
+            _ => return None,
         })
+    }
+
+    /// Whether the values are numbers.
+    pub(crate) fn is_numeric(&self) -> bool {
+        !matches!(self, Self::Digital { .. } | Self::Gpio(_) | Self::Clock)
     }
 }
 
 impl Output {
-    fn default_filter(self) -> Template {
+    fn default_filter(&self) -> Template {
         Template::beside_ip(match self {
-            Self::Led(_) => "sensors/button0",
+            Self::Switch(_) | Self::Gpio(_) => "sensors/button0",
             Self::DimmedLed(_) => "sensors/potentiometer0",
+            Self::LedBar { .. } => "actuators/led_bar0",
+            Self::FourDigit { .. } => "actuators/display0",
+            Self::Chain { .. } => "actuators/rgb0",
+            Self::Lcd => "actuators/lcd0",
+            Self::LcdLight => "actuators/lcd0/light",
+            Self::Command(_) => "actuators/command0",
         })
     }
 }

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use crate::actuator::ActuatorTask;
 use crate::availability::Faults;
 use crate::board::BoardLink;
+use crate::discovery;
 use crate::log::Log;
 use crate::plan::{Plan, PlannedActuator};
-use crate::resource::Drive;
+use crate::rule::{Act, Follower};
 use crate::sensor::SensorTask;
 
 /// The connection that stands, by number; `None` while there is none.
@@ -50,8 +51,9 @@ pub(crate) enum End {
 }
 
 struct Lamp<'a> {
-    actuator: &'a PlannedActuator,
-    wanted: watch::Sender<Drive>,
+    planned: &'a PlannedActuator,
+    follower: Follower,
+    wanted: watch::Sender<Act>,
 }
 
 impl<'a> Connection<'a> {
@@ -61,17 +63,18 @@ impl<'a> Connection<'a> {
         let online = watch::Sender::new(None);
         let faults = Faults::new(log.clone());
         let mut tasks = JoinSet::new();
-        for sensor in plan.sensors.iter().cloned() {
+        for planned in plan.sensors.iter().cloned() {
             let (board, client, faults, log) = (board.clone(), client.clone(), faults.clone(), log.clone());
             let online = online.subscribe();
-            tasks.spawn(SensorTask { sensor, board, client, online, faults, log }.run());
+            tasks.spawn(SensorTask { planned, board, client, online, faults, log }.run());
         }
         let mut lamps = Vec::with_capacity(plan.actuators.len());
-        for actuator in &plan.actuators {
-            let (sender, wanted) = watch::channel(actuator.output.safe());
-            let (board, faults, log) = (board.clone(), faults.clone(), log.clone());
-            tasks.spawn(ActuatorTask { name: actuator.name.clone(), wanted, board, faults, log }.run());
-            lamps.push(Lamp { actuator, wanted: sender });
+        for planned in &plan.actuators {
+            let follower = Follower::new(&planned.actuator);
+            let (sender, wanted) = watch::channel(follower.safe());
+            let task = ActuatorTask::new(&planned.actuator, wanted, board, faults.clone(), log.clone());
+            tasks.spawn(task.run());
+            lamps.push(Lamp { planned, follower, wanted: sender });
         }
         tasks.spawn(faults.publish(client.clone(), plan.availability.clone(), online.subscribe()));
         Self {
@@ -138,7 +141,26 @@ impl<'a> Connection<'a> {
         if !self.subscribed.load(Ordering::Relaxed) {
             self.subscribe();
         }
+        self.introduce();
         self.online.send_replace(Some(self.connections));
+    }
+
+    /// Tells Home Assistant what there is, if it is asked for.
+    fn introduce(&mut self) {
+        let messages = discovery::messages(self.plan);
+        if messages.is_empty() {
+            return;
+        }
+        let (client, log) = (self.client.clone(), self.log.clone());
+        self.tasks.spawn(async move {
+            for message in messages {
+                log.detail(format_args!("introduced at {}", message.topic));
+                // a closed client is the main loop's matter
+                if client.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 
     fn subscribe(&mut self) {
@@ -168,7 +190,9 @@ impl<'a> Connection<'a> {
     }
 
     fn disconnected(&mut self, error: &ClientError) {
-        self.online.send_if_modified(|online| online.take().is_some());
+        if self.online.send_if_modified(|online| online.take().is_some()) {
+            self.make_safe();
+        }
         let lived = self.connected_at.take().map(|since| since.elapsed());
         let Plan { broker, client_id, .. } = self.plan;
         let text = if let ClientError::ServerClosed { reason: ReasonCode::SessionTakenOver, .. } = error {
@@ -222,21 +246,31 @@ impl<'a> Connection<'a> {
             && unknown_version
     }
 
-    fn obey(&self, message: &Message) {
-        let Message { topic, payload, .. } = message;
-        for Lamp { actuator, wanted } in &self.lamps {
-            if !actuator.listens_to(topic) {
-                continue;
+    /// What is not to go on without a broker goes to its safe state.
+    fn make_safe(&mut self) {
+        for Lamp { planned, follower, wanted } in &mut self.lamps {
+            if planned.actuator.safe_when_offline {
+                follower.forget();
+                let safe = follower.safe();
+                self.log.say(format_args!("{}: no broker: {safe}", planned.actuator.name));
+                wanted.send_replace(safe);
             }
-            match actuator.output.obey(payload) {
-                Ok(drive) => {
-                    self.log.detail(format_args!("{}: {} from {topic:?}", actuator.name, shown(payload)));
-                    wanted.send_replace(drive);
+        }
+    }
+
+    fn obey(&mut self, message: &Message) {
+        let Message { topic, payload, .. } = message;
+        for Lamp { planned, follower, wanted } in &mut self.lamps {
+            let Some(filter) = planned.listens_to(topic) else { continue };
+            let name = &planned.actuator.name;
+            match follower.hear(filter, topic, payload) {
+                Ok(act) => {
+                    self.log.detail(format_args!("{name}: {} from {topic:?}", shown(payload)));
+                    wanted.send_replace(act);
                 }
                 Err(ignored) => {
                     let shown = shown(payload);
-                    self.log
-                        .say(format_args!("{}: ignores {shown} from {topic:?}: {ignored}", actuator.name));
+                    self.log.say(format_args!("{name}: ignores {shown} from {topic:?}: {ignored}"));
                 }
             }
         }

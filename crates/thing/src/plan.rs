@@ -1,11 +1,13 @@
 //! The configuration with its templates filled in: what the thing publishes and obeys at its place.
 
-use grovemq_client::{Options, Qos, Reconnect, Subscription, Version, Will, topic};
+use grovemq_client::{Options, Reconnect, Subscription, Tls, Transport, Version, WebSocket, Will, topic};
 use std::time::Duration;
 
 use crate::availability;
-use crate::config::{Actuator, Broker, Config, Input, Output, Sensor};
+use crate::config::{Actuator, Broker, Config, Output, Sensor};
+use crate::program;
 use crate::resource::{Drive, Probe};
+use crate::rule::{Act, Follower};
 use crate::run::Error;
 use crate::topic::{Place, Template};
 
@@ -19,37 +21,38 @@ const THING: &str = "thing";
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) broker: Broker,
+    /// The way to the broker, with the files of its certificates read.
+    transport: Transport,
     pub(crate) client_id: String,
     pub(crate) availability: String,
+    /// The first levels of Home Assistant's discovery topics.
+    pub(crate) discovery: Option<String>,
     pub(crate) sensors: Vec<PlannedSensor>,
     pub(crate) actuators: Vec<PlannedActuator>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedSensor {
-    pub(crate) name: String,
-    pub(crate) input: Input,
+    pub(crate) sensor: Sensor,
     pub(crate) topic: String,
-    pub(crate) interval: Duration,
-    pub(crate) qos: Qos,
-    pub(crate) retain: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedActuator {
-    pub(crate) name: String,
-    pub(crate) output: Output,
+    pub(crate) actuator: Actuator,
     pub(crate) filters: Vec<String>,
-    pub(crate) qos: Qos,
 }
 
 impl Plan {
     pub(crate) fn new(config: Config, place: &Place) -> Result<Self, Error> {
         let default_id = Template::of_client(config.address.is_some());
         let client_id = filled(config.broker.client_id.as_ref().unwrap_or(&default_id), place, THING)?;
+        let discovery = config.home_assistant.as_ref().map(|home| name_at(&home.prefix, place, THING));
         Ok(Self {
             client_id,
+            transport: transport(&config.broker).map_err(Error::Client)?,
             broker: config.broker,
+            discovery: discovery.transpose()?,
             availability: name_at(&config.availability, place, THING)?,
             sensors: config
                 .sensors
@@ -66,9 +69,13 @@ impl Plan {
 
     /// Each resource and what it has to do with which topic, for the log.
     pub(crate) fn topics(&self) -> impl Iterator<Item = (&str, String)> {
-        let sensors = self.sensors.iter().map(|s| (s.name.as_str(), format!("publishes to {}", s.topic)));
-        let actuators =
-            self.actuators.iter().map(|a| (a.name.as_str(), format!("follows {}", a.filters.join(", "))));
+        let sensors = self
+            .sensors
+            .iter()
+            .map(|PlannedSensor { sensor, topic }| (sensor.name.as_str(), format!("publishes to {topic}")));
+        let actuators = self.actuators.iter().map(|PlannedActuator { actuator, filters }| {
+            (actuator.name.as_str(), format!("follows {}", filters.join(", ")))
+        });
         sensors.chain(actuators)
     }
 
@@ -78,19 +85,31 @@ impl Plan {
     }
 
     pub(crate) fn probes(&self) -> Vec<Probe> {
-        self.sensors.iter().filter_map(|sensor| sensor.input.probe()).collect()
+        self.sensors.iter().filter_map(|planned| planned.sensor.input.probe()).collect()
     }
 
-    /// All outputs in their safe state.
+    /// All outputs of the board in their safe state.
     pub(crate) fn safe_drives(&self) -> Vec<Drive> {
-        self.actuators.iter().map(|actuator| actuator.output.safe()).collect()
+        let safe = self.actuators.iter().map(|planned| Follower::new(&planned.actuator).safe());
+        safe.filter_map(|act| if let Act::Board(drive) = act { Some(drive) } else { None }).collect()
+    }
+
+    /// Runs the programs that have to be run at the end. What fails now fails for good.
+    pub(crate) async fn run_safe_programs(&self) {
+        for PlannedActuator { actuator, .. } in &self.actuators {
+            if let (Output::Command(program), Act::Run(arguments)) =
+                (&actuator.output, Follower::new(actuator).safe())
+            {
+                drop(program::output(&arguments, program.timeout).await);
+            }
+        }
     }
 
     /// What to subscribe to: each filter once, with the highest quality of service asked for.
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
         let mut subscriptions: Vec<Subscription> = Vec::new();
-        for actuator in &self.actuators {
-            for filter in &actuator.filters {
+        for PlannedActuator { actuator, filters } in &self.actuators {
+            for filter in filters {
                 match subscriptions.iter_mut().find(|known| known.filter == *filter) {
                     Some(known) => known.options.qos = known.options.qos.max(actuator.qos),
                     None => subscriptions.push(Subscription::new(filter.as_str(), actuator.qos)),
@@ -101,10 +120,10 @@ impl Plan {
     }
 
     pub(crate) fn client_options(&self, version: Version) -> Options {
-        let Broker { host, port, username, password, keep_alive, .. } = &self.broker;
+        let Broker { username, password, keep_alive, .. } = &self.broker;
         let will =
             Will { message: availability::message(&self.availability, availability::OFFLINE), delay: None };
-        let options = Options::new(host, *port)
+        let options = Options::over(self.transport.clone())
             .version(version)
             .client_id(&self.client_id)
             .keep_alive(*keep_alive)
@@ -123,27 +142,48 @@ impl Plan {
 
 impl PlannedSensor {
     fn new(sensor: Sensor, place: &Place) -> Result<Self, Error> {
-        let Sensor { name, input, topic, interval, qos, retain } = sensor;
-        Ok(Self { topic: name_at(&topic, place, &name)?, name, input, interval, qos, retain })
+        Ok(Self { topic: name_at(&sensor.topic, place, &sensor.name)?, sensor })
     }
 }
 
 impl PlannedActuator {
     fn new(actuator: Actuator, place: &Place) -> Result<Self, Error> {
-        let Actuator { name, output, subscribe, qos } = actuator;
-        let filters =
-            subscribe.iter().map(|template| filter_at(template, place, &name)).collect::<Result<_, _>>()?;
-        Ok(Self { name, output, filters, qos })
+        let filters = actuator.subscribe.iter().map(|template| filter_at(template, place, &actuator.name));
+        Ok(Self { filters: filters.collect::<Result<_, _>>()?, actuator })
     }
 
-    /// Whether a message on this topic is for the actuator.
-    pub(crate) fn listens_to(&self, name: &str) -> bool {
-        self.filters.iter().any(|filter| {
+    /// The first filter that a message on this topic is for.
+    pub(crate) fn listens_to(&self, name: &str) -> Option<usize> {
+        self.filters.iter().position(|filter| {
             let inner =
                 topic::parse_shared(filter).ok().flatten().map_or(filter.as_str(), |(_, inner)| inner);
             topic::matches(inner, name)
         })
     }
+}
+
+fn transport(broker: &Broker) -> Result<Transport, grovemq_client::Error> {
+    let mut transport = Transport::tcp(&broker.host, broker.port);
+    if let Some(tls) = &broker.tls {
+        let mut builder = Tls::builder();
+        if let Some(file) = &tls.ca_file {
+            builder = builder.ca_file(file);
+        }
+        if let Some((certificate, key)) = &tls.certificate {
+            builder = builder.client_certificate(certificate, key);
+        }
+        if let Some(name) = &tls.server_name {
+            builder = builder.server_name(name);
+        }
+        if tls.any_name {
+            builder = builder.without_host_name_check();
+        }
+        transport = transport.tls(builder.build()?);
+    }
+    if let Some(path) = &broker.websocket {
+        transport = transport.websocket(WebSocket::new(path)?);
+    }
+    Ok(transport)
 }
 
 /// A topic to publish to.
@@ -172,6 +212,7 @@ fn filled(template: &Template, place: &Place, resource: &str) -> Result<String, 
 mod tests {
     use super::*;
     use crate::topic::tests::place;
+    use grovemq_client::Qos;
 
     fn plan(text: &str) -> Result<Plan, Error> {
         Plan::new(Config::parse(text, "test").unwrap(), &place("127.0.0.2"))
@@ -234,7 +275,8 @@ mod tests {
             ]
         );
         let listeners = |topic: &str| -> Vec<_> {
-            plan.actuators.iter().filter(|a| a.listens_to(topic)).map(|a| a.name.clone()).collect()
+            let listening = plan.actuators.iter().filter(|a| a.listens_to(topic).is_some());
+            listening.map(|a| a.actuator.name.clone()).collect()
         };
         assert_eq!(listeners("127.0.0.3/sensors/button0"), ["a"]);
         assert_eq!(listeners("all/of/you"), ["a", "b"]);

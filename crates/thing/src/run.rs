@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use grovemq_client::{Client, Disconnect, Version};
+use grovemq_grovepi::simulated::SimulatedBoard;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -59,11 +60,18 @@ pub async fn run(
         _ => String::new(),
     };
     let plan = Plan::new(config, &place)?;
-    log.say(format_args!("{absent}using {board}"));
+    let (probes, safe) = (plan.probes(), plan.safe_drives());
+    // a board that has nothing to do is not looked for
+    let board = if probes.is_empty() && safe.is_empty() {
+        BoardChoice::Simulated(SimulatedBoard::default())
+    } else {
+        log.say(format_args!("{absent}using {board}"));
+        board
+    };
     for (name, topic) in plan.topics() {
         log.say(format_args!("{name} {topic}"));
     }
-    let (link, board_end) = board.start(plan.probes(), plan.safe_drives())?;
+    let (link, board_end) = board.start(probes, safe)?;
     let mut life = Life { plan, link, board_end, log };
     let mut shutdown = pin!(shutdown);
     let mut version = life.plan.first_version();
@@ -122,6 +130,7 @@ impl Life {
         if timeout(GOODBYE, board_end).await.is_err() {
             log.say("the board did not confirm that the actuators are off");
         }
+        plan.run_safe_programs().await;
         if !online {
             client.close();
             return Ok(());

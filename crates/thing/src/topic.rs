@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-
-use serde::Deserialize;
+use std::str::FromStr;
 
 /// A topic, filter or client id with placeholders:
 ///
@@ -15,8 +14,7 @@ use serde::Deserialize;
 /// | `{hostname}` | the name of the machine |
 /// | `{interface}` | the name of the thing's interface |
 /// | `{name}` | the name of the resource; of the thing's own topics: `thing` |
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +84,11 @@ impl Template {
             return Err(TemplateError("must not be empty".to_owned()));
         }
         Ok(Self(parts))
+    }
+
+    /// A text as it is.
+    pub(crate) fn plain(text: &str) -> Self {
+        Self(vec![Part::Text(text.to_owned())])
     }
 
     /// `{ip}/<rest>`, where `rest` has no placeholders.
@@ -212,11 +215,11 @@ impl Place {
     }
 }
 
-impl TryFrom<String> for Template {
-    type Error = TemplateError;
+impl FromStr for Template {
+    type Err = TemplateError;
 
-    fn try_from(text: String) -> Result<Self, TemplateError> {
-        Self::parse(&text)
+    fn from_str(text: &str) -> Result<Self, TemplateError> {
+        Self::parse(text)
     }
 }
 

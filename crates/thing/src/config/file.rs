@@ -1,116 +1,20 @@
-//! The text of `thing.toml`: first the literal tables, then their meaning. All errors of meaning are reported at once.
+//! The text of `thing.toml` and what it means. Everything that is wrong with it is told at once.
 
-use std::collections::HashMap;
 use std::io::Read;
-use std::net::IpAddr;
-use std::ops::{Range, RangeInclusive};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use grovemq_client::{Qos, Version};
-use grovemq_grovepi::{ANALOG_MAX, AnalogPin, ParsePinError, Pin, PwmPin, WrongPort};
-use serde::Deserialize;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use super::{Actuator, BoardSetting, Broker, Config, Input, Output, Problem, Secret, Sensor};
+use super::fields::{At, Check, Fields, flag, integer, parsed, position, some_text, text, word};
+use super::{BoardSetting, Broker, Config, HomeAssistant, Problem, Secret, Tls, actuators, sensors};
 use crate::topic::Template;
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
+const SECRET_BYTES_MAX: u64 = 65_536;
 const RESOURCES_MAX: usize = 64;
-const SUBSCRIBE_MAX: usize = 32;
-const NAME_BYTES_MAX: usize = 64;
-const INTERVAL_MS: RangeInclusive<u64> = 10..=86_400_000;
-const KEEP_ALIVE_S: RangeInclusive<u16> = 5..=u16::MAX;
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileTable {
-    broker: BrokerTable,
-    thing: ThingTable,
-    sensor: Vec<SensorTable>,
-    actuator: Vec<ActuatorTable>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct BrokerTable {
-    host: Option<Spanned<String>>,
-    port: Option<Spanned<u16>>,
-    username: Option<String>,
-    password: Option<Spanned<String>>,
-    client_id: Option<Template>,
-    keep_alive_s: Option<Spanned<u16>>,
-    protocol: Protocol,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-enum Protocol {
-    #[default]
-    #[serde(rename = "auto")]
-    Auto,
-    #[serde(rename = "5")]
-    V5,
-    #[serde(rename = "3.1.1")]
-    V311,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ThingTable {
-    interface: Option<String>,
-    address: Option<IpAddr>,
-    board: Option<Spanned<String>>,
-    availability: Option<Template>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SensorTable {
-    kind: SensorKind,
-    name: Spanned<String>,
-    pin: Option<Spanned<Port>>,
-    topic: Option<Template>,
-    interval_ms: Option<Spanned<u64>>,
-    dead_band: Option<Spanned<u16>>,
-    #[serde(default)]
-    qos: QosNumber,
-    #[serde(default)]
-    retain: bool,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SensorKind {
-    Button,
-    Potentiometer,
-    Clock,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ActuatorTable {
-    kind: ActuatorKind,
-    name: Spanned<String>,
-    pin: Spanned<Port>,
-    subscribe: Option<Spanned<Vec<Template>>>,
-    #[serde(default)]
-    qos: QosNumber,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ActuatorKind {
-    Led,
-    DimmedLed,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-struct Port(Pin);
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(try_from = "u8")]
-struct QosNumber(Qos);
 
 /// Reads the text, up to a limit.
 pub(super) fn read(path: &Path) -> Result<String, Vec<Problem>> {
@@ -126,234 +30,208 @@ pub(super) fn read(path: &Path) -> Result<String, Vec<Problem>> {
 }
 
 pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
-    let file: FileTable = toml::from_str(text).map_err(|error| {
-        vec![Problem {
-            position: error.span().map(|span| position(text, span.start)),
-            message: error.message().to_owned(),
-        }]
-    })?;
-    let mut check = Check { text, problems: Vec::new(), names: HashMap::new(), pins: HashMap::new() };
-    let config = check.config(file);
-    if check.problems.is_empty() {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut broken: Vec<Problem> = Vec::new();
+    for error in errors {
+        let position = error.span().map(|span| position(text, span.start));
+        // what comes of a mistake in the same line is none
+        if broken.last().is_none_or(|last| line(last) != position.map(|(line, _)| line)) {
+            broken.push(Problem { position, message: error.message().to_owned() });
+        }
+    }
+    let mut check = Check::new(text);
+    let config = config(&mut check, table);
+    let mut problems = check.problems;
+    if !broken.is_empty() {
+        // nor is what is missing because of it
+        problems.retain(|problem| {
+            let follows = problem.position == Some((1, 1)) || problem.message.starts_with("missing field");
+            !follows && broken.iter().all(|mistake| line(mistake) != line(problem))
+        });
+        problems.append(&mut broken);
+    }
+    if problems.is_empty() {
         return Ok(config);
     }
-    check.problems.sort_by_key(|problem| problem.position);
-    Err(check.problems)
+    problems.sort_by_key(|problem| problem.position);
+    Err(problems)
 }
 
-/// Line and column of a byte, both from 1; the column counts characters.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-    (before.matches('\n').count() + 1, column)
+fn line(problem: &Problem) -> Option<usize> {
+    problem.position.map(|(line, _)| line)
 }
 
-/// Gives the tables their meaning and notes what is wrong with it.
-struct Check<'a> {
-    text: &'a str,
-    problems: Vec<Problem>,
-    names: HashMap<String, usize>,
-    pins: HashMap<Pin, String>,
+fn config(check: &mut Check<'_>, table: Spanned<DeTable<'_>>) -> Config {
+    let mut config = Config::default();
+    let span = table.span();
+    let Some(mut file) = Fields::of(Spanned::new(span, DeValue::Table(table.into_inner()))) else {
+        return config;
+    };
+    if let Some(fields) = section(check, &mut file, "broker") {
+        config.broker = broker(check, fields);
+    }
+    if let Some(fields) = section(check, &mut file, "thing") {
+        thing(check, fields, &mut config);
+    }
+    if let Some(fields) = section(check, &mut file, "home_assistant") {
+        config.home_assistant = home_assistant(check, fields);
+    }
+    let sensors = sections(check, &mut file, "sensor");
+    let actuators = sections(check, &mut file, "actuator");
+    file.finish(check, None);
+    let count = sensors.len() + actuators.len();
+    if count > RESOURCES_MAX {
+        check.problem(&(0..0), format!("more than {RESOURCES_MAX} sensors and actuators"));
+    } else if count > 0 {
+        config.sensors = sensors.into_iter().filter_map(|fields| sensors::read(check, fields)).collect();
+        config.actuators =
+            actuators.into_iter().filter_map(|fields| actuators::read(check, fields)).collect();
+    }
+    config
 }
 
-impl Check<'_> {
-    fn config(&mut self, file: FileTable) -> Config {
-        let default = Config::default();
-        let broker = self.broker(file.broker);
-        let board = self.board(file.thing.board);
-        let (mut sensors, mut actuators) = (default.sensors, default.actuators);
-        if !(file.sensor.is_empty() && file.actuator.is_empty()) {
-            if file.sensor.len() + file.actuator.len() > RESOURCES_MAX {
-                self.problem(0..0, format!("more than {RESOURCES_MAX} sensors and actuators"));
-            }
-            sensors = file.sensor.into_iter().filter_map(|table| self.sensor(table)).collect();
-            actuators = file.actuator.into_iter().filter_map(|table| self.actuator(table)).collect();
-        }
-        Config {
-            broker,
-            interface: file.thing.interface,
-            address: file.thing.address,
-            board,
-            availability: file.thing.availability.unwrap_or(default.availability),
-            sensors,
-            actuators,
+fn section<'a>(check: &mut Check<'_>, file: &mut Fields<'a>, name: &'static str) -> Option<Fields<'a>> {
+    let value = file.value(name)?;
+    let span = value.span();
+    let fields = Fields::of(value);
+    if fields.is_none() {
+        check.problem(&span, format!("{name} has to be a table, such as [{name}]"));
+    }
+    fields
+}
+
+fn sections<'a>(check: &mut Check<'_>, file: &mut Fields<'a>, name: &'static str) -> Vec<Fields<'a>> {
+    let Some(value) = file.value(name) else { return Vec::new() };
+    let span = value.span();
+    let mut tables = Vec::new();
+    if let DeValue::Array(array) = value.into_inner() {
+        let count = array.len();
+        tables.extend(array.into_iter().filter_map(Fields::of));
+        if tables.len() == count {
+            return tables;
         }
     }
+    check.problem(&span, format!("{name} has to be tables, each below [[{name}]]"));
+    tables
+}
 
-    fn broker(&mut self, table: BrokerTable) -> Broker {
-        let mut broker = Broker {
-            username: table.username,
-            client_id: table.client_id,
-            version: match table.protocol {
-                Protocol::Auto => None,
-                Protocol::V5 => Some(Version::V5),
-                Protocol::V311 => Some(Version::V311),
-            },
-            ..Broker::default()
-        };
-        if let Some(host) = table.host {
-            if host.get_ref().is_empty() {
-                self.problem(host.span(), "host must not be empty".to_owned());
-            }
-            broker.host = host.into_inner();
-        }
-        if let Some(port) = table.port {
-            if *port.get_ref() == 0 {
-                self.problem(port.span(), "port must be 1 to 65535".to_owned());
-            }
-            broker.port = port.into_inner();
-        }
-        if let Some(seconds) = table.keep_alive_s {
-            if !KEEP_ALIVE_S.contains(seconds.get_ref()) {
-                let (low, high) = (KEEP_ALIVE_S.start(), KEEP_ALIVE_S.end());
-                self.problem(seconds.span(), format!("keep_alive_s must be {low} to {high}"));
-            }
-            broker.keep_alive = Duration::from_secs(u64::from(seconds.into_inner()));
-        }
-        if let Some(password) = table.password {
-            if broker.username.is_none() {
-                self.problem(password.span(), "a password needs a username beside it".to_owned());
-            }
-            broker.password = Some(Secret(password.into_inner()));
-        }
-        broker
+fn broker(check: &mut Check<'_>, mut fields: Fields<'_>) -> Broker {
+    const PROTOCOLS: &[(&str, Option<Version>)] =
+        &[("auto", None), ("5", Some(Version::V5)), ("3.1.1", Some(Version::V311))];
+    let mut broker = Broker::default();
+    let host = fields.take(check, "host", some_text);
+    let port = fields.take(check, "port", integer(1..=65_535));
+    broker.username = fields.take(check, "username", text).map(|at| at.value);
+    let password = fields.take(check, "password", text);
+    let password_file = fields.take(check, "password_file", some_text);
+    broker.client_id = fields.take(check, "client_id", parsed::<Template>).map(|at| at.value);
+    let keep_alive = fields.take(check, "keep_alive_s", integer(5..=65_535));
+    broker.version = fields.take(check, "protocol", word(PROTOCOLS)).and_then(|at| at.value);
+    broker.websocket = fields.take(check, "websocket", some_text).map(|at| at.value);
+    if let Some(path) = section(check, &mut fields, "tls") {
+        broker.tls = Some(tls(check, path));
     }
+    fields.finish(check, None);
+    if let Some(host) = host {
+        broker.host = host.value;
+    }
+    let port = port.and_then(|at| u16::try_from(at.value).ok());
+    broker.port = port.unwrap_or(if broker.tls.is_some() { 8883 } else { broker.port });
+    if let Some(seconds) = keep_alive {
+        broker.keep_alive = Duration::from_secs(seconds.value);
+    }
+    broker.password = secret(check, password, password_file, broker.username.is_some());
+    broker
+}
 
-    fn board(&mut self, setting: Option<Spanned<String>>) -> BoardSetting {
-        let Some(setting) = setting else { return BoardSetting::Auto };
-        match setting.get_ref().as_str() {
-            "auto" => BoardSetting::Auto,
-            "simulated" => BoardSetting::Simulated,
-            path if path.starts_with('/') => BoardSetting::I2c(path.into()),
-            other => {
-                let message = format!(
-                    "unknown board `{other}`; it is \"auto\", \"simulated\" or the path of an I2C bus such as \"{}\"",
-                    BoardSetting::DEFAULT_BUS
-                );
-                self.problem(setting.span(), message);
-                BoardSetting::Auto
-            }
+fn secret(
+    check: &mut Check<'_>,
+    password: Option<At<String>>,
+    file: Option<At<String>>,
+    has_username: bool,
+) -> Option<Secret> {
+    if let (Some(_), Some(file)) = (&password, &file) {
+        check.problem(&file.span, "password and password_file exclude each other");
+    }
+    let at = password.as_ref().or(file.as_ref())?;
+    if !has_username {
+        check.problem(&at.span, "a password needs a username beside it");
+    }
+    if let Some(password) = password {
+        return Some(Secret(password.value));
+    }
+    let At { span, value: path } = file?;
+    let mut text = String::new();
+    let read =
+        std::fs::File::open(&path).and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text));
+    if let Err(error) = read {
+        check.problem(&span, format!("{path}: {error}"));
+        return None;
+    }
+    Some(Secret(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+fn tls(check: &mut Check<'_>, mut fields: Fields<'_>) -> Tls {
+    let path = |at: At<String>| PathBuf::from(at.value);
+    let ca_file = fields.take(check, "ca_file", some_text).map(path);
+    let certificate = fields.take(check, "certificate", some_text);
+    let key = fields.take(check, "key", some_text);
+    let server_name = fields.take(check, "server_name", some_text).map(|at| at.value);
+    let any_name = fields.take(check, "any_name", flag).is_some_and(|at| at.value);
+    let span = fields.span.clone();
+    fields.finish(check, None);
+    let certificate = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((path(certificate), path(key))),
+        (None, None) => None,
+        _ => {
+            check.problem(&span, "certificate and key belong together");
+            None
         }
-    }
+    };
+    Tls { ca_file, certificate, server_name, any_name }
+}
 
-    fn sensor(&mut self, table: SensorTable) -> Option<Sensor> {
-        let SensorTable { kind, name, pin, topic, interval_ms, dead_band, qos, retain } = table;
-        self.name(&name);
-        if let Some(pin) = &pin {
-            self.pin(pin, name.get_ref());
-        }
-        let dead_band = self.dead_band(kind, dead_band);
-        let input = match (kind, pin) {
-            (SensorKind::Clock, None) => Input::Clock,
-            (SensorKind::Clock, Some(pin)) => {
-                self.problem(pin.span(), "a clock is on no pin".to_owned());
-                return None;
-            }
-            (SensorKind::Button | SensorKind::Potentiometer, None) => {
-                self.problem(name.span(), format!("`{}` needs a pin", name.get_ref()));
-                return None;
-            }
-            (SensorKind::Button, Some(pin)) => Input::Button(pin.get_ref().0),
-            (SensorKind::Potentiometer, Some(pin)) => {
-                Input::Potentiometer { pin: self.capable::<AnalogPin>(&pin)?, dead_band }
-            }
-        };
-        Some(Sensor {
-            input,
-            topic: topic.unwrap_or_else(|| input.default_topic()),
-            interval: self.interval(interval_ms).unwrap_or_else(|| input.default_interval()),
-            name: name.into_inner(),
-            qos: qos.0,
-            retain,
-        })
+fn thing(check: &mut Check<'_>, mut fields: Fields<'_>, config: &mut Config) {
+    config.interface = fields.take(check, "interface", some_text).map(|at| at.value);
+    config.address = fields.take(check, "address", parsed).map(|at| at.value);
+    if let Some(board) = fields.take(check, "board", |_, value| board(&text("board", value)?)) {
+        config.board = board.value;
     }
-
-    fn actuator(&mut self, table: ActuatorTable) -> Option<Actuator> {
-        self.name(&table.name);
-        self.pin(&table.pin, table.name.get_ref());
-        let output = match table.kind {
-            ActuatorKind::Led => Output::Led(table.pin.get_ref().0),
-            ActuatorKind::DimmedLed => Output::DimmedLed(self.capable::<PwmPin>(&table.pin)?),
-        };
-        let subscribe = match table.subscribe {
-            None => vec![output.default_filter()],
-            Some(filters) => {
-                if !(1..=SUBSCRIBE_MAX).contains(&filters.get_ref().len()) {
-                    self.problem(filters.span(), format!("subscribe takes 1 to {SUBSCRIBE_MAX} topics"));
-                }
-                filters.into_inner()
-            }
-        };
-        Some(Actuator { name: table.name.into_inner(), output, subscribe, qos: table.qos.0 })
+    if let Some(topic) = fields.take(check, "availability", parsed) {
+        config.availability = topic.value;
     }
+    fields.finish(check, None);
+}
 
-    fn name(&mut self, name: &Spanned<String>) {
-        let text = name.get_ref();
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.chars().all(plain) {
-            let message = format!("a name is 1 to {NAME_BYTES_MAX} letters, digits, `_`, `-` or `.`");
-            self.problem(name.span(), message);
-        }
-        let line = position(self.text, name.span().start).0;
-        if let Some(earlier) = self.names.insert(text.clone(), line) {
-            self.problem(name.span(), format!("the name `{text}` is taken already, in line {earlier}"));
-        }
-    }
+fn home_assistant(check: &mut Check<'_>, mut fields: Fields<'_>) -> Option<HomeAssistant> {
+    let enabled = fields.take(check, "discovery", flag).is_none_or(|at| at.value);
+    let prefix = fields.take(check, "prefix", parsed).map(|at| at.value);
+    fields.finish(check, None);
+    enabled.then(|| HomeAssistant { prefix: prefix.unwrap_or_else(|| Template::plain("homeassistant")) })
+}
 
-    fn pin(&mut self, pin: &Spanned<Port>, name: &str) {
-        let Port(port) = *pin.get_ref();
-        if let Some(earlier) = self.pins.insert(port, name.to_owned()) {
-            self.problem(pin.span(), format!("{port} is taken already, by `{earlier}`"));
-        }
-    }
-
-    fn capable<P: TryFrom<Pin, Error = WrongPort>>(&mut self, pin: &Spanned<Port>) -> Option<P> {
-        P::try_from(pin.get_ref().0).map_err(|wrong| self.problem(pin.span(), wrong.to_string())).ok()
-    }
-
-    fn dead_band(&mut self, kind: SensorKind, dead_band: Option<Spanned<u16>>) -> u16 {
-        let Some(dead_band) = dead_band else { return Input::DEAD_BAND_DEFAULT };
-        if !matches!(kind, SensorKind::Potentiometer) {
-            self.problem(dead_band.span(), "only a potentiometer has a dead_band".to_owned());
-        } else if *dead_band.get_ref() >= ANALOG_MAX {
-            self.problem(dead_band.span(), format!("dead_band must be below {ANALOG_MAX}"));
-        }
-        dead_band.into_inner()
-    }
-
-    fn interval(&mut self, interval_ms: Option<Spanned<u64>>) -> Option<Duration> {
-        let interval_ms = interval_ms?;
-        if !INTERVAL_MS.contains(interval_ms.get_ref()) {
-            let (low, high) = (INTERVAL_MS.start(), INTERVAL_MS.end());
-            self.problem(interval_ms.span(), format!("interval_ms must be {low} to {high}"));
-        }
-        Some(Duration::from_millis(interval_ms.into_inner()))
-    }
-
-    fn problem(&mut self, span: Range<usize>, message: String) {
-        self.problems.push(Problem { position: Some(position(self.text, span.start)), message });
+fn board(setting: &str) -> Result<BoardSetting, String> {
+    match setting {
+        "auto" => Ok(BoardSetting::Auto),
+        "simulated" => Ok(BoardSetting::Simulated),
+        path if path.starts_with('/') => Ok(BoardSetting::I2c(path.into())),
+        other => match other.strip_prefix("unix:") {
+            Some(path) if !path.is_empty() => Ok(BoardSetting::Remote(path.into())),
+            _ => Err(format!(
+                "unknown board `{other}`; it is \"auto\", \"simulated\", the path of an I2C bus such as \"{}\", or \
+                 \"unix:\" and the path of the socket of `grovemq board`",
+                BoardSetting::DEFAULT_BUS
+            )),
+        },
     }
 }
 
-impl TryFrom<String> for Port {
-    type Error = ParsePinError;
-
-    fn try_from(text: String) -> Result<Self, ParsePinError> {
-        text.parse().map(Self)
-    }
-}
-
-impl TryFrom<u8> for QosNumber {
-    type Error = &'static str;
-
-    fn try_from(number: u8) -> Result<Self, &'static str> {
-        match number {
-            0 => Ok(Self(Qos::AtMostOnce)),
-            1 => Ok(Self(Qos::AtLeastOnce)),
-            2 => Ok(Self(Qos::ExactlyOnce)),
-            _ => Err("qos is 0, 1 or 2"),
-        }
+pub(super) fn qos(name: &'static str, value: &DeValue<'_>) -> Result<Qos, String> {
+    let wrong = |_| "qos is 0, 1 or 2".to_owned();
+    match integer(0..=2)(name, value).map_err(wrong)? {
+        0 => Ok(Qos::AtMostOnce),
+        1 => Ok(Qos::AtLeastOnce),
+        _ => Ok(Qos::ExactlyOnce),
     }
 }
 

@@ -119,9 +119,9 @@ async fn serve(
             3 => {
                 let (topic, payload) = (strings.next(), String::from_utf8(strings.0.to_vec()).unwrap());
                 let back = filters.iter().any(|filter| topic::matches(filter, &topic));
-                let packet = publish_packet(&topic, payload.as_bytes());
+                let packet = if back { publish_packet(&topic, payload.as_bytes()) } else { Vec::new() };
                 note.send(Seen::Publish { topic, payload, retain: first & 1 == 1 }).unwrap();
-                if back { packet } else { Vec::new() }
+                packet
             }
             8 => {
                 let id = strings.packet_id();
@@ -194,7 +194,14 @@ fn publish_packet(topic: &str, payload: &[u8]) -> Vec<u8> {
 }
 
 fn start(port: u16, protocol: &str) -> Running {
-    let text = format!("[broker]\nport = {port}\nprotocol = '{protocol}'\n[thing]\naddress = '127.0.0.2'");
+    start_with(port, protocol, "")
+}
+
+/// A thing with these resources.
+fn start_with(port: u16, protocol: &str, resources: &str) -> Running {
+    let text = format!(
+        "[broker]\nport = {port}\nprotocol = '{protocol}'\n[thing]\naddress = '127.0.0.2'\n{resources}"
+    );
     let config = Config::parse(&text, "test").unwrap();
     let hardware = SimulatedBoard::new(Firmware::V1_4_0);
     let lines = Arc::new(Mutex::new(Vec::new()));
@@ -326,4 +333,108 @@ async fn without_a_broker_it_says_so_once_and_still_ends() {
     assert_eq!(thing.said("no connection"), 1);
     let lines = thing.end().await;
     assert_eq!(lines.last().unwrap(), "ending: actuators off");
+}
+
+const ALARM: &str = "
+[[actuator]]
+kind = 'buzzer'
+name = 'alarm'
+pin = 'D4'
+subscribe = ['+/temperature']
+combine = 'maximum'
+above = 30
+";
+
+#[tokio::test]
+async fn a_rule_follows_several_topics() {
+    let mut peer = Peer::start(4).await;
+    let thing = start_with(peer.port, "3.1.1", ALARM);
+    peer.next("subscribe", |seen| matches!(seen, Seen::Subscribe(_)).then_some(())).await;
+    peer.publish("kitchen/temperature", "31.5");
+    thing.brightness(Port::D4, 255).await;
+    peer.publish("cellar/temperature", "12");
+    peer.publish("kitchen/temperature", "29");
+    thing.brightness(Port::D4, 0).await;
+    thing.end().await;
+}
+
+#[tokio::test]
+async fn without_a_broker_what_has_to_be_safe_is() {
+    let mut peer = Peer::start(4).await;
+    let thing = start_with(peer.port, "3.1.1", &format!("{ALARM}safe_when_offline = true\n"));
+    peer.next("subscribe", |seen| matches!(seen, Seen::Subscribe(_)).then_some(())).await;
+    peer.publish("kitchen/temperature", "31.5");
+    thing.brightness(Port::D4, 255).await;
+    peer.drop_connection.notify_one();
+    thing.brightness(Port::D4, 0).await;
+    assert_eq!(thing.said("alarm: no broker: off"), 1);
+    thing.end().await;
+}
+
+#[tokio::test]
+async fn silence_is_unsafe_where_it_is_said_to_be() {
+    let mut peer = Peer::start(4).await;
+    let thing = start_with(peer.port, "3.1.1", &format!("{ALARM}timeout_s = 1\n"));
+    peer.next("subscribe", |seen| matches!(seen, Seen::Subscribe(_)).then_some(())).await;
+    for _ in 0..2 {
+        peer.publish("kitchen/temperature", "31.5");
+        thing.brightness(Port::D4, 255).await;
+        thing.brightness(Port::D4, 0).await;
+    }
+    assert!(thing.said("alarm: nothing heard for too long: off") >= 2);
+    thing.end().await;
+}
+
+#[tokio::test]
+async fn programs_the_machine_and_json_are_published_too() {
+    let mut peer = Peer::start(4).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let resources = format!(
+        "[[sensor]]\nkind='command'\nname='said'\ncommand=['echo', '21.50']\npayload='json'\nunit='V'\n\
+         [[sensor]]\nkind='memory'\nname='memory'\n\
+         [[sensor]]\nkind='gpio'\nname='line'\nchip='/nonexistent/gpiochip'\nline=3\n\
+         [[actuator]]\nkind='command'\nname='write'\nsubscribe=['write']\nsafe='end'\n\
+         command=['sh', '-c', 'echo \"$1\" >> {}', 'sh', '{{value}}']\n",
+        file.path().display()
+    );
+    let thing = start_with(peer.port, "3.1.1", &resources);
+    let (mut said, mut degraded) = (None, false);
+    peer.next("what was said, and what fails", |seen| {
+        if let Seen::Publish { topic, payload, .. } = seen {
+            degraded |= payload == "degraded: line";
+            said = Some(payload).filter(|_| topic.ends_with("/sensors/said")).or(said.take());
+        }
+        (degraded && said.is_some()).then_some(())
+    })
+    .await;
+    let said = said.unwrap();
+    assert!(said.contains("\"value\":21.5") && said.contains("\"unit\":\"V\""), "{said}");
+    peer.publish("write", "a line; and no more");
+    let written = || std::fs::read_to_string(file.path()).unwrap();
+    let reached = timeout(PATIENCE, async {
+        while written() != "a line; and no more\n" {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    reached.await.unwrap_or_else(|_| panic!("{}", written()));
+    let lines = thing.end().await;
+    assert!(lines.iter().all(|line| !line.starts_with("using")), "no board is needed: {lines:?}");
+    assert_eq!(written(), "a line; and no more\nend\n");
+}
+
+#[tokio::test]
+async fn every_resource_is_introduced_at_each_connection() {
+    let mut peer = Peer::start(4).await;
+    let thing = start_with(peer.port, "3.1.1", "[home_assistant]\n[[sensor]]\nkind='clock'\nname='c'\n");
+    for _ in 0..2 {
+        let introduced = peer.next("introduction", |seen| match seen {
+            Seen::Publish { topic, retain: true, .. } if topic.starts_with("homeassistant/sensor/thing-") => {
+                Some(topic)
+            }
+            _ => None,
+        });
+        assert!(introduced.await.ends_with("/c/config"));
+        peer.drop_connection.notify_one();
+    }
+    thing.end().await;
 }
