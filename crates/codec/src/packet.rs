@@ -99,6 +99,21 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
 }
 
+/// A PUBLISH of which the properties have not been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishView<'a> {
+    pub dup: bool,
+    pub qos: Qos,
+    pub retain: bool,
+    /// As [`Publish::packet_id`].
+    pub packet_id: Option<NonZeroU16>,
+    /// Empty only where a topic alias may stand for it.
+    pub topic: &'a str,
+    /// As [`Publish::raw_properties`].
+    pub raw_properties: &'a [u8],
+    pub payload: &'a [u8],
+}
+
 /// PUBACK, PUBREC, PUBREL, PUBCOMP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ack<'a> {

@@ -106,17 +106,27 @@ impl<'a> Iterator for Levels<'a> {
     }
 }
 
-/// Whether one of `wanted` is among the bytes.
+/// Whether one of `wanted` is among the bytes. Looked at in whole words, the last of which may overlap the one before:
+/// topics are short, and byte by byte the remainder would cost more than all else.
 #[inline]
-#[expect(
-    clippy::needless_bitwise_bool,
-    reason = "without an early exit a chunk becomes a few vector instructions"
-)]
 pub(crate) fn has_any(bytes: &[u8], wanted: [u8; 3]) -> bool {
-    let [a, b, c] = wanted;
-    let is_in = |chunk: &[u8]| chunk.iter().fold(false, |hit, &x| hit | (x == a) | (x == b) | (x == c));
-    let (chunks, rest) = bytes.as_chunks::<16>();
-    chunks.iter().any(|chunk| is_in(chunk)) || is_in(rest)
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        let (words, _) = bytes.as_chunks::<8>();
+        let inner = words.get(1..).unwrap_or_default();
+        return word_has(*first, wanted) | word_has(*last, wanted)
+            || inner.iter().any(|w| word_has(*w, wanted));
+    }
+    bytes.iter().any(|byte| wanted.contains(byte))
+}
+
+#[inline]
+fn word_has(word: [u8; 8], wanted: [u8; 3]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_ne_bytes(word);
+    // a byte that is zero borrows, and so does none other unless a lower one has
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let found = wanted.map(|byte| zeros(word ^ (ONES * u64::from(byte))));
+    found.into_iter().fold(0, |all, one| all | one) & (ONES << 7) != 0
 }
 
 #[inline]

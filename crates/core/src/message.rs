@@ -20,7 +20,7 @@ pub struct MessageRef<'a> {
 
 impl MessageRef<'_> {
     pub fn to_shared(self) -> Arc<Message> {
-        let mut bytes = Vec::with_capacity(self.topic.len() + self.properties.len() + self.payload.len());
+        let mut bytes = Vec::with_capacity(self.properties.len() + self.payload.len());
         bytes.extend_from_slice(self.properties);
         bytes.extend_from_slice(self.payload);
         Arc::new(Message {

@@ -175,6 +175,12 @@ impl Session {
         Some((stored.id, stored.seq))
     }
 
+    /// Whether there may be something to send as soon as there is room.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.dropping || self.outgoing.is_waiting() || !self.replays.is_empty()
+    }
+
     /// The place of its next message; 0 where nothing is stored.
     #[inline]
     pub(crate) fn upcoming(&self) -> u64 {

@@ -1,8 +1,8 @@
 //! Frames to packets. Nothing is copied, every byte of a frame is accounted for.
 
 use super::{
-    Ack, Auth, ConnAck, Connect, Disconnect, Filters, Packet, Publish, Qos, ReasonCodes, SubAck, Subscribe,
-    Topics, UnsubAck, Unsubscribe, Version, Will,
+    Ack, Auth, ConnAck, Connect, Disconnect, Filters, Packet, Publish, PublishView, Qos, ReasonCodes, SubAck,
+    Subscribe, Topics, UnsubAck, Unsubscribe, Version, Will,
 };
 use crate::{
     AckProperties, AuthProperties, DisconnectProperties, Error, Frame, PacketType, PublishProperties,
@@ -156,6 +156,14 @@ impl<'a> ConnAck<'a> {
 impl<'a> Publish<'a> {
     #[inline]
     pub fn parse(frame: &Frame<'a>, version: Version) -> Result<Self, Error> {
+        let view = PublishView::parse(frame, version)?;
+        Ok(view.with(view.properties()?))
+    }
+}
+
+impl<'a> PublishView<'a> {
+    #[inline]
+    pub fn parse(frame: &Frame<'a>, version: Version) -> Result<Self, Error> {
         let mut body = body_of(frame, PacketType::Publish)?;
         // [MQTT-3.3.1-4]; a frame of our own making has been checked already.
         let qos = Qos::from_u8(frame.flags >> 1 & 3).ok_or(Error::Malformed("QoS 3"))?;
@@ -166,32 +174,42 @@ impl<'a> Publish<'a> {
         }
         // [MQTT-2.2.1-2]
         let packet_id = if qos == Qos::AtMostOnce { None } else { Some(body.packet_id()?) };
-        let mut properties = PublishProperties::default();
         let mut raw_properties: &[u8] = &[];
         if version == Version::V5 {
             let len = body.varint("property length")?;
-            if len > 0 {
-                let block = body.sub(len as usize, "property length")?;
-                raw_properties = block.rest();
-                properties = Block::read(block)?;
-            }
+            raw_properties = body.take(len as usize, "property length")?;
         }
+        // [MQTT-4.7.3-1]; with properties, there may be an alias
+        if topic.is_empty() && raw_properties.is_empty() {
+            return Err(EMPTY_TOPIC);
+        }
+        let (dup, retain) = (frame.flags & 8 != 0, frame.flags & 1 != 0);
+        Ok(Self { dup, qos, retain, packet_id, topic, raw_properties, payload: body.rest() })
+    }
+
+    /// The properties, read now.
+    #[inline]
+    pub fn properties(&self) -> Result<PublishProperties<'a>, Error> {
+        if self.raw_properties.is_empty() {
+            return Ok(PublishProperties::default());
+        }
+        let properties: PublishProperties<'a> = Block::read(Reader::new(self.raw_properties))?;
         // [MQTT-4.7.3-1]
-        if topic.is_empty() && properties.topic_alias.is_none() {
-            return Err(Error::Protocol("empty topic name"));
+        if self.topic.is_empty() && properties.topic_alias.is_none() {
+            return Err(EMPTY_TOPIC);
         }
-        Ok(Self {
-            dup: frame.flags & 8 != 0,
-            qos,
-            retain: frame.flags & 1 != 0,
-            topic,
-            packet_id,
-            properties,
-            raw_properties,
-            payload: body.rest(),
-        })
+        Ok(properties)
+    }
+
+    /// The whole packet, with what [`PublishView::properties`] gave.
+    #[inline]
+    pub fn with(self, properties: PublishProperties<'a>) -> Publish<'a> {
+        let Self { dup, qos, retain, packet_id, topic, raw_properties, payload } = self;
+        Publish { dup, qos, retain, topic, packet_id, properties, raw_properties, payload }
     }
 }
+
+const EMPTY_TOPIC: Error = Error::Protocol("empty topic name");
 
 /// NUL makes the string malformed, whatever else it may hold.
 #[cold]

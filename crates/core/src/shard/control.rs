@@ -22,18 +22,15 @@ impl Shard {
         if frame.kind == PacketType::Connect {
             return Err(Cause::Protocol("second CONNECT")); // [MQTT-3.1.0-2]
         }
+        if let PacketType::PubAck | PacketType::PubRec | PacketType::PubRel | PacketType::PubComp = frame.kind
+        {
+            return self.on_ack(now, key, frame, version).map(|()| 0);
+        }
         let packet = Packet::parse(frame, version)?;
         if self.clients.trace {
             self.trace_received(now, key, &packet);
         }
         match packet {
-            Packet::PubAck(ack) => self.on_answer(now, key, &ack, Answer::PubAck),
-            Packet::PubRec(ack) if ack.reason.is_error() => {
-                self.on_answer(now, key, &ack, Answer::PubRecError);
-            }
-            Packet::PubRec(ack) => self.on_answer(now, key, &ack, Answer::PubRec),
-            Packet::PubComp(ack) => self.on_answer(now, key, &ack, Answer::PubComp),
-            Packet::PubRel(ack) => self.on_pubrel(now, key, &ack),
             Packet::Subscribe(p) => return self.on_subscribe(now, key, &p),
             Packet::Unsubscribe(p) => return self.on_unsubscribe(now, key, &p),
             Packet::PingReq => {
@@ -44,16 +41,30 @@ impl Shard {
             }
             Packet::Disconnect(p) => self.on_disconnect(now, key, version, &p)?,
             Packet::Auth(auth) => self.on_auth(now, key, &auth)?,
-            Packet::Connect(_)
-            | Packet::ConnAck(_)
-            | Packet::SubAck(_)
-            | Packet::UnsubAck(_)
-            | Packet::PingResp
-            | Packet::Publish(_) => {
-                return Err(Cause::Protocol("a packet only servers send"));
-            }
+            _ => return Err(Cause::Protocol("a packet only servers send")),
         }
         Ok(0)
+    }
+
+    /// The packets that come with every message of QoS 1 and 2.
+    #[inline]
+    fn on_ack(&mut self, now: Time, key: Key, frame: &Frame<'_>, version: Version) -> Result<(), Cause> {
+        let ack = Ack::parse(frame, version)?;
+        if self.clients.trace {
+            self.trace_received(now, key, &Packet::parse(frame, version)?);
+        }
+        let answer = match frame.kind {
+            PacketType::PubAck => Answer::PubAck,
+            PacketType::PubRec if ack.reason.is_error() => Answer::PubRecError,
+            PacketType::PubRec => Answer::PubRec,
+            PacketType::PubRel => {
+                self.on_pubrel(now, key, &ack);
+                return Ok(());
+            }
+            _ => Answer::PubComp,
+        };
+        self.on_answer(now, key, &ack, answer);
+        Ok(())
     }
 
     fn on_answer(&mut self, now: Time, key: Key, ack: &Ack<'_>, answer: Answer) {
@@ -63,10 +74,13 @@ impl Shard {
         let stored = session.stored_id();
         let mark = self.clients.journal.mark();
         let (step, seq) = session.outgoing.on_answer(id, answer);
+        let waiting = session.is_waiting();
         match step {
             SenderStep::Done => {
                 self.clients.journal.finished(stored, seq);
-                self.clients.pump(now, session_key, &mut self.variants);
+                if waiting {
+                    self.clients.pump(now, session_key, &mut self.variants);
+                }
             }
             SenderStep::Release | SenderStep::ReleaseAgain => {
                 if let Some(session) = stored.filter(|_| seq != 0 && step == SenderStep::Release) {

@@ -29,12 +29,13 @@ use crate::connection::{Connection, Stage};
 use crate::observe::{Cause, Event, Observe, Peer, Stats, UNEXPECTED_TLS};
 use crate::outbox::Outbox;
 use crate::router::{MatchCache, Router};
+use crate::session::Session;
 use crate::slab::Key;
 use crate::timers::{Timer, Timers};
 use crate::{Limits, ListenerLimits, MessageRef, Time};
 use clients::{Clients, Variants};
 use foldhash::fast::FixedState;
-use grovemq_codec::{Frame, PacketType, Qos, ReasonCode, Version, decode_frame};
+use grovemq_codec::{Frame, PacketType, PublishView, Qos, ReasonCode, Version, decode_frame};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -459,11 +460,7 @@ impl Shard {
         }
         if let Some(session) = stage_session
             && (room_again || drained)
-            && self
-                .clients
-                .sessions
-                .get(session)
-                .is_some_and(|s| s.dropping || s.outgoing.is_waiting() || !s.replays.is_empty())
+            && self.clients.sessions.get(session).is_some_and(Session::is_waiting)
         {
             self.clients.pump(now, session, &mut self.variants);
         }
@@ -519,7 +516,7 @@ impl Shard {
     fn on_frame(&mut self, now: Time, key: Key, frame: &Frame<'_>, version: Version) -> Result<u32, Cause> {
         self.clients.stats.messages_received += 1;
         if frame.kind == PacketType::Publish {
-            let publish = grovemq_codec::Publish::parse(frame, version)?;
+            let publish = PublishView::parse(frame, version)?;
             return self.on_publish(now, key, frame, &publish);
         }
         self.on_control(now, key, frame, version)

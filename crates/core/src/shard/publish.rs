@@ -5,6 +5,7 @@ use super::mail::Target;
 use super::mount::TOPIC_BYTES_MAX;
 use super::{Action, Request, Shard};
 use crate::access::{Access, Source};
+use crate::connection::Stage;
 use crate::journal::Record;
 use crate::observe::{Cause, Event};
 use crate::qos::{Arrival, ReceiverStep};
@@ -12,7 +13,7 @@ use crate::router::{Entry, Subscription};
 use crate::session::Session;
 use crate::slab::Key;
 use crate::{Message, MessageRef, Time};
-use grovemq_codec::{Frame, PacketType, Publish, PublishProperties, Qos, ReasonCode};
+use grovemq_codec::{Frame, PacketType, PublishProperties, PublishView, Qos, ReasonCode};
 use std::sync::Arc;
 
 /// Topics that only the broker itself writes to.
@@ -22,6 +23,18 @@ const SYS: &str = "$SYS/";
 /// Topics whose messages are requests to the broker itself and go to nobody else.
 const CONTROL: &str = "$CONTROL/";
 
+/// Who sends a message, and what is known of it.
+#[derive(Clone, Copy)]
+struct Publisher {
+    key: Key,
+    session: Key,
+    v5: bool,
+    mounted: bool,
+    /// See [`Connection::topic_hint`](crate::connection::Connection::topic_hint).
+    hint: u32,
+    allowed_serial: u64,
+}
+
 impl Shard {
     /// Returns how many receivers it reached, as a measure of work.
     #[inline]
@@ -30,78 +43,86 @@ impl Shard {
         now: Time,
         key: Key,
         frame: &Frame<'_>,
-        p: &Publish<'_>,
+        p: &PublishView<'_>,
     ) -> Result<u32, Cause> {
-        let Some(session_key) = self.session_of(key) else { return Ok(0) };
         self.clients.stats.publish_received += 1;
         self.clients.stats.publish_bytes_received += p.payload.len() as u64;
         if self.clients.trace {
-            self.trace_publish(now, key, p);
+            self.trace_publish(now, key, &p.with(p.properties()?));
         }
-        let v5 = !p.raw_properties.is_empty();
-        let mounted = self.check_publish(key, session_key, p)?;
-        let mut scratch =
-            (core::mem::take(&mut self.topic_scratch), core::mem::take(&mut self.properties_scratch));
-        let result = self.resolve(key, p, mounted, &mut scratch).map(|message| {
-            let message =
-                MessageRef { expires: p.properties.message_expiry.map(|s| now.after_seconds(s)), ..message };
-            // a 3.x packet without flags goes out to 3.x receivers as it came in
-            let unchanged = !v5 && p.qos == Qos::AtMostOnce && !p.retain && !p.dup;
-            let plain = self.clients.connections.get(key).is_some_and(|c| !c.is_v5());
-            let as_is = (unchanged && plain).then_some(frame.bytes).filter(|_| !mounted);
-            self.publish_from(now, key, session_key, p, &message, as_is)
-        });
-        (self.topic_scratch, self.properties_scratch) = scratch;
-        result
+        let Some(from) = self.publisher(key, p)? else { return Ok(0) };
+        if from.mounted || !p.raw_properties.is_empty() {
+            return self.publish_resolved(now, from, p);
+        }
+        let PublishView { topic, raw_properties: properties, payload, qos, retain, .. } = *p;
+        let message = MessageRef { topic, properties, payload, qos, retain, expires: None };
+        // a 3.x packet without flags goes out to 3.x receivers as it came in
+        let unchanged = qos == Qos::AtMostOnce && !retain && !p.dup && !from.v5;
+        Ok(self.publish_from(now, from, p, &message, unchanged.then_some(frame.bytes)))
     }
 
-    /// What this client may not send at all; else whether it has a mount point.
+    /// The sender, if it is one; an error for what it may not send at all.
     #[inline]
-    fn check_publish(&self, key: Key, session: Key, p: &Publish<'_>) -> Result<bool, Cause> {
-        let Some(c) = self.clients.connections.get(key) else { return Ok(false) };
+    fn publisher(&self, key: Key, p: &PublishView<'_>) -> Result<Option<Publisher>, Cause> {
+        let Some(c) = self.clients.connections.get(key) else { return Ok(None) };
+        let Stage::Live(session) = c.stage else { return Ok(None) };
         // by what it was promised, whatever holds for others now
-        let Some(listener) = c.terms.listeners.get(usize::from(c.peer.listener)) else { return Ok(false) };
+        let Some(listener) = c.terms.listeners.get(usize::from(c.peer.listener)) else { return Ok(None) };
         if p.qos as u8 > listener.limits.qos_max {
             return Err(Cause::QosNotSupported); // [MQTT-3.2.2-11]
         }
         if p.retain && !listener.limits.retain_available {
             return Err(Cause::RetainNotSupported); // [MQTT-3.2.2-14]
         }
-        if !p.raw_properties.is_empty() && !p.properties.subscription_ids.is_empty() {
-            return Err(Cause::Protocol("subscription identifier from a client")); // [MQTT-3.3.4-6]
-        }
+        let v5 = c.is_v5();
         if p.qos == Qos::ExactlyOnce
-            && c.is_v5()
+            && v5
             && let Some(s) = self.clients.sessions.get(session)
             && s.received_len() >= usize::from(c.terms.limits.receive_max)
             && !p.packet_id.is_some_and(|id| s.has_received(id.get()))
         {
             return Err(Cause::ReceiveMaximumExceeded); // [MQTT-3.3.4-9]
         }
-        Ok(listener.mount_point.is_some())
+        let mounted = listener.mount_point.is_some();
+        let (hint, allowed_serial) = (c.topic_hint, c.allowed_serial);
+        Ok(Some(Publisher { key, session, v5, mounted, hint, allowed_serial }))
+    }
+
+    /// A message of which topic or properties are to be rewritten.
+    fn publish_resolved(&mut self, now: Time, from: Publisher, p: &PublishView<'_>) -> Result<u32, Cause> {
+        let properties = p.properties()?;
+        if !properties.subscription_ids.is_empty() {
+            return Err(Cause::Protocol("subscription identifier from a client")); // [MQTT-3.3.4-6]
+        }
+        let mut scratch =
+            (core::mem::take(&mut self.topic_scratch), core::mem::take(&mut self.properties_scratch));
+        let result = self.resolve(now, from, p, &properties, &mut scratch);
+        let result = result.map(|message| self.publish_from(now, from, p, &message, None));
+        (self.topic_scratch, self.properties_scratch) = scratch;
+        result
     }
 
     /// The message with its topic spelled out and without the properties that concern this connection only.
-    #[inline]
     fn resolve<'a>(
         &mut self,
-        key: Key,
-        p: &Publish<'a>,
-        mounted: bool,
+        now: Time,
+        from: Publisher,
+        p: &PublishView<'a>,
+        read: &PublishProperties<'_>,
         scratch: &'a mut (String, Vec<u8>),
     ) -> Result<MessageRef<'a>, Cause> {
         let (topic_scratch, properties_scratch) = scratch;
         let mut topic = p.topic;
         let mut properties = p.raw_properties;
-        if p.properties.topic_alias.is_some() || mounted {
+        if read.topic_alias.is_some() || from.mounted {
             topic_scratch.clear();
-            if let Some(mount) = self.mount_of(key) {
+            if let Some(mount) = self.mount_of(from.session) {
                 topic_scratch.push_str(mount);
             }
-            topic_scratch.push_str(match p.properties.topic_alias {
+            topic_scratch.push_str(match read.topic_alias {
                 None => p.topic,
                 Some(alias) => {
-                    let aliases = self.clients.connections.get_mut(key).and_then(|c| c.aliases.as_mut());
+                    let aliases = self.clients.connections.get_mut(from.key).and_then(|c| c.aliases.as_mut());
                     aliases.ok_or(Cause::TopicAliasInvalid)?.resolve(alias, p.topic)?
                 }
             });
@@ -110,36 +131,39 @@ impl Shard {
             }
             topic = topic_scratch;
         }
-        if p.properties.topic_alias.is_some() || p.properties.message_expiry.is_some() {
+        if read.topic_alias.is_some() || read.message_expiry.is_some() {
             properties_scratch.clear();
-            let kept = PublishProperties { topic_alias: None, message_expiry: None, ..p.properties.clone() };
+            let kept = PublishProperties { topic_alias: None, message_expiry: None, ..read.clone() };
             if kept.write(properties_scratch).is_err() {
                 return Err(Cause::Malformed("properties too long"));
             }
             properties = properties_scratch;
         }
-        Ok(MessageRef { topic, properties, payload: p.payload, qos: p.qos, retain: p.retain, expires: None })
+        let expires = read.message_expiry.map(|s| now.after_seconds(s));
+        Ok(MessageRef { topic, properties, payload: p.payload, qos: p.qos, retain: p.retain, expires })
     }
 
     #[cold]
-    fn mount_of(&self, key: Key) -> Option<&str> {
-        self.clients.sessions.get(self.session_of(key)?)?.mount.as_deref()
+    fn mount_of(&self, session: Key) -> Option<&str> {
+        self.clients.sessions.get(session)?.mount.as_deref()
     }
 
     fn publish_from(
         &mut self,
         now: Time,
-        key: Key,
-        session: Key,
-        p: &Publish<'_>,
+        from: Publisher,
+        p: &PublishView<'_>,
         message: &MessageRef<'_>,
         as_is: Option<&[u8]>,
     ) -> u32 {
+        let Publisher { key, session, v5, .. } = from;
         let id = p.packet_id.map_or(0, core::num::NonZeroU16::get);
-        let hint = self.clients.connections.get(key).map_or(0, |c| c.topic_hint);
-        let slot = self.lookup(message.topic, hint);
-        let refusal = self.refusal(now, key, session, slot, message, id);
-        let v5 = self.clients.connections.get(key).is_some_and(super::super::connection::Connection::is_v5);
+        let slot = self.lookup(message.topic, from.hint);
+        let refusal = self.refusal(now, from, slot, message, id);
+        let plain = p.qos == Qos::AtMostOnce && !message.retain && !message.topic.starts_with('$');
+        if plain && refusal.is_none() && !self.clients.journal.behind {
+            return self.route(now, slot, message, as_is, Some(session), None);
+        }
         let mark = self.clients.journal.mark();
         // a copy of a message taken over before is answered as such, whatever the rules are now
         let known = |s: &Session| s.has_received(id);
@@ -208,25 +232,23 @@ impl Shard {
     fn refusal(
         &mut self,
         now: Time,
-        key: Key,
-        session: Key,
+        from: Publisher,
         slot: usize,
         m: &MessageRef<'_>,
         packet_id: u16,
     ) -> Option<ReasonCode> {
         let serial = self.cache.entry(slot)?.serial;
-        let c = self.clients.connections.get_mut(key)?;
-        c.topic_hint = u32::try_from(slot).unwrap_or(0);
         let max = self.settings.limits.payload_bytes_max as usize;
         if max > 0 && m.payload.len() > max {
             self.clients.stats.publish_dropped += 1;
             return Some(ReasonCode::QuotaExceeded); // the nearest that an acknowledgement may carry
         }
-        if c.allowed_serial == serial {
-            return self.retain_refusal(now, session, m);
+        if from.allowed_serial == serial {
+            return self.retain_refusal(now, from.session, m);
         }
-        let session_key = session;
-        let session = self.clients.sessions.get(session)?;
+        let c = self.clients.connections.get_mut(from.key)?;
+        c.topic_hint = u32::try_from(slot).unwrap_or(0);
+        let session = self.clients.sessions.get(from.session)?;
         let request = self.settings.control && m.topic.starts_with(CONTROL);
         let reason = if !request && RESERVED.iter().any(|r| m.topic.starts_with(r)) {
             Err("reserved for the broker".to_string())
@@ -235,7 +257,7 @@ impl Shard {
         };
         let Err(reason) = reason else {
             c.allowed_serial = serial;
-            return self.retain_refusal(now, session_key, m);
+            return self.retain_refusal(now, from.session, m);
         };
         self.clients.stats.publish_dropped += 1;
         let event = Event::Denied {
