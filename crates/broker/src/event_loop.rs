@@ -7,7 +7,6 @@ use crate::limits::{
     REPORT_SLOTS_MAX,
 };
 use crate::persistence::Persistence;
-use crate::sleep::Sleeper;
 use crate::sys::Job;
 use grovemq_codec::frame_len;
 use grovemq_core::observe::Cause;
@@ -81,7 +80,6 @@ pub(crate) struct EventLoop {
     buffer: Vec<u8>,
     /// One loop has it.
     acceptor: Option<Box<Acceptor>>,
-    sleeper: Sleeper,
     /// From other shards, in its order; of the first, some may be done.
     mail: VecDeque<Batch>,
     last_turn: bool,
@@ -111,7 +109,6 @@ impl EventLoop {
             paused_until: Time::default(),
             buffer: vec![0; READ_BYTES + GATHER_BYTES],
             acceptor: None,
-            sleeper: Sleeper::default(),
             mail: VecDeque::new(),
             last_turn: false,
             stopping: false,
@@ -190,7 +187,17 @@ impl EventLoop {
             let next = self.shard.next_timeout().into_iter().chain(paused).chain(retry).min();
             next.map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
         };
-        self.sleeper.sleep(&mut self.poll, &self.inbox, events, timeout)
+        let timeout = if timeout == Some(Duration::ZERO) || !self.inbox.fall_asleep() {
+            Some(Duration::ZERO)
+        } else {
+            timeout
+        };
+        let result = self.poll.poll(events, timeout);
+        self.inbox.wake_up();
+        match result {
+            Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// Delivers what other shards sent, up to about so many deliveries: the rest has to wait until what these brought is

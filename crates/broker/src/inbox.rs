@@ -150,10 +150,6 @@ impl Inbox {
         empty
     }
 
-    pub(crate) fn has_post(&self) -> bool {
-        !self.letters.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
     pub(crate) fn wake_up(&self) {
         self.asleep.store(false, Ordering::SeqCst);
     }

@@ -21,7 +21,6 @@ mod persistence;
 mod reload;
 mod security;
 mod settings;
-mod sleep;
 mod sys;
 mod tls;
 mod undated;

@@ -14,8 +14,6 @@ pub(crate) const INBOX_MESSAGES_MAX: usize = 20_000;
 pub(crate) const MAIL_DELIVERIES: u32 = 10_000;
 /// How long a loop waits before it looks again whether the other shard has caught up.
 pub(crate) const CROWDED_PAUSE: Duration = Duration::from_millis(1);
-/// A loop whose latest sleep was shorter looks for work so long before it sleeps again.
-pub(crate) const LOOK_TIME: Duration = Duration::from_micros(20);
 /// How long a publisher rests whose receivers do not keep up.
 pub(crate) const PRESSURE_PAUSE: Duration = Duration::from_millis(1);
 /// Requests on `$CONTROL/` topics waiting for an answer; above, they are dropped.
