@@ -194,7 +194,7 @@ fn flicker(subscriber: usize, k: usize) -> String {
 
 /// Waits for what must come.
 #[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "{what} does not come within {PATIENCE:?}");

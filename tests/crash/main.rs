@@ -8,6 +8,8 @@
 #![expect(clippy::print_stdout, reason = "the report is the result")]
 
 mod client;
+mod damage;
+mod failures;
 mod load;
 mod report;
 

@@ -25,6 +25,8 @@ pub(crate) struct Arrival {
     /// The QoS it came with.
     pub(crate) qos: u8,
     pub(crate) dup: bool,
+    /// The link it came over.
+    pub(crate) link: Option<u32>,
     /// It answered a subscription, and may be ahead of others still under way among the shards.
     pub(crate) retained: bool,
 }
@@ -104,7 +106,9 @@ impl Client {
             payload += &"x".repeat(5000);
         }
         let alias = (self.v5 && random.one_in(3)).then(|| random.of(&[1, 2]));
-        let properties = Properties { topic_alias: alias, ..Properties::default() };
+        // nobody counts on what passers-by say
+        let message_expiry = (self.v5 && !self.durable && random.one_in(2)).then_some(1);
+        let properties = Properties { topic_alias: alias, message_expiry, ..Properties::default() };
         let message = Message::new(topic, payload)
             .qos(Qos::from_u8(qos).unwrap())
             .retain(retain)
@@ -132,6 +136,7 @@ impl Client {
             publication,
             qos: message.qos as u8,
             dup: *dup,
+            link: self.link,
             retained: message.retain,
         });
     }

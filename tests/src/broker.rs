@@ -87,9 +87,16 @@ impl Broker {
     /// Kills it with SIGKILL and starts it again, likewise.
     #[track_caller]
     pub fn kill_and_restart(self, kind: Kind) -> Self {
+        self.kill_and_restart_after(kind, |_| ())
+    }
+
+    /// The same; in between something happens to its folder.
+    #[track_caller]
+    pub fn kill_and_restart_after(self, kind: Kind, between: impl FnOnce(&Path)) -> Self {
         let Broker { program, port, dir, verbose } = self;
         program.kill();
         drop(program);
+        between(dir.path());
         Broker::run(kind, port, dir, verbose)
     }
 

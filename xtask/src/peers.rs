@@ -13,6 +13,7 @@ const DEBIAN: &[(&str, &str, &str)] = &[
     ("mosquitto_pub", "mosquitto-clients", "debian"),
     ("tshark", "tshark", "tshark"),
     ("openssl", "openssl", "openssl"),
+    ("strace", "strace", "strace"),
 ];
 
 const PAHO: &str = "paho-mqtt==2.1.0";

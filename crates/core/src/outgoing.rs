@@ -138,7 +138,8 @@ impl Outgoing {
     /// Takes a message into flight; gives its packet id. The caller has asked for room and sends it now.
     pub(crate) fn admit(&mut self, parcel: Parcel) -> u16 {
         self.push(parcel.seq, Some(parcel), false);
-        self.sent += 1;
+        // with the places left out before it
+        self.sent = self.inflight.len();
         self.outstanding += 1;
         self.last_id
     }

@@ -263,6 +263,25 @@ fn a_store_that_is_behind_holds_its_publishers_back() {
     assert_eq!(bench.feed_bytes("p", &[]).len(), 9);
 }
 
+/// A place in the order that stays empty, as when a message expires where it waits, makes nobody get the next one twice.
+#[test]
+fn what_comes_after_an_expired_message_comes_once() {
+    let mut bench = stored();
+    absent(&mut bench, 1);
+    let expiry = grovemq_codec::PublishProperties { message_expiry: Some(5), ..Default::default() };
+    bench.feed("p", &publish(1, 1, "t", "one"));
+    bench.feed("p", &with(message(1, 2, "t", "two"), expiry.clone()));
+    bench.feed("p", &with(message(1, 3, "t", "three"), expiry));
+    bench.feed("p", &publish(1, 4, "t", "four"));
+    bench.feed("p", &publish(1, 5, "t", "five"));
+    bench.wait(6000);
+    let expected =
+        ["CONNACK Success present", "PUBLISH t q1 #1 one", "PUBLISH t q1 #4 four", "PUBLISH t q1 #5 five"];
+    assert_eq!(bench.connect("s", durable("s", 1000)), expected);
+    assert_eq!(bench.feed("p", &publish(1, 6, "t", "six")), ["PUBACK #6"]);
+    assert_eq!(bench.take("s"), ["PUBLISH t q1 #6 six"]);
+}
+
 /// QoS 2 to receivers on another shard, killed after each hop of the mail: however far it got, its publisher sends it
 /// again and it arrives once.
 #[test]
