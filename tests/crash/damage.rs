@@ -87,8 +87,11 @@ fn files(store: &Path) -> Vec<PathBuf> {
     logs
 }
 
-/// Puts every file back as it was.
-fn put_back(from: &[(PathBuf, Vec<u8>)]) {
+/// Puts every file back as it was; what the last broker added goes.
+fn put_back(dir: &Path, from: &[(PathBuf, Vec<u8>)]) {
+    for path in files(&store(dir)) {
+        fs::remove_file(path).unwrap();
+    }
     for (path, bytes) in from {
         fs::write(path, bytes).unwrap();
     }
@@ -137,9 +140,7 @@ fn e03_a_truncated_file_leaves_what_was_before_the_cut() {
             if turn == 0 {
                 whole = copy_of(&store(dir));
             }
-            // what the last broker added goes as well
-            files(&store(dir)).iter().for_each(|path| fs::remove_file(path).unwrap());
-            put_back(&whole);
+            put_back(dir, &whole);
             let (path, mut bytes) = main_file(&store(dir));
             let end = written(&bytes);
             bytes.truncate(if turn == 0 { end } else { random.below(end) });
@@ -164,8 +165,7 @@ fn e03_flipped_bits_take_no_more_than_they_hit_and_are_named() {
             if turn == 0 {
                 whole = copy_of(&store(dir));
             }
-            files(&store(dir)).iter().for_each(|path| fs::remove_file(path).unwrap());
-            put_back(&whole);
+            put_back(dir, &whole);
             let (path, mut bytes) = main_file(&store(dir));
             // the last groups are left alone: damage there cannot be told from a group that was never finished
             let end = written(&bytes) * 9 / 10;
