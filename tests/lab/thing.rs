@@ -1,5 +1,8 @@
 //! `grovemq thing` as a process, against our broker.
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -297,4 +300,106 @@ fn the_way_to_the_broker_may_be_encrypted() {
     let (lost, _third_dir) = of_file(&text("ca_file = '/nonexistent.pem'"));
     let end = lost.finish(SOON);
     assert!(end.code == 1 && end.stderr.contains("/nonexistent.pem"), "{}", end.stderr);
+}
+
+/// A board by itself, which can be played on from elsewhere.
+struct Bench {
+    dir: tempfile::TempDir,
+    board: Program,
+}
+
+impl Bench {
+    fn start(options: &[&str]) -> Self {
+        let dir = scratch();
+        let mut command = peers::ours("board");
+        command.current_dir(dir.path()).args(["--socket", "board.sock", "--control", "control.sock"]);
+        let board = Program::start(command.args(options));
+        board.wait_for_stdout("a simulated GrovePi board", SOON);
+        Self { dir, board }
+    }
+
+    fn say(&self, words: &str) -> String {
+        let mut stream = UnixStream::connect(self.dir.path().join("control.sock")).unwrap();
+        stream.write_all(words.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).unwrap();
+        answers
+    }
+
+    fn thing(&self, port: u16, resources: &str) -> (Program, tempfile::TempDir) {
+        of_file(&format!(
+            "[broker]\nport = {port}\n[thing]\naddress = '{ADDRESS}'\nboard = 'unix:{}'\n{resources}",
+            self.dir.path().join("board.sock").display()
+        ))
+    }
+}
+
+#[test]
+fn a_board_by_itself_is_played_on_goes_and_comes() {
+    let broker = Broker::ours();
+    let bench = Bench::start(&["--firmware", "1.2.7"]);
+    let ear = Ear::of(peers::ours("mosquitto_sub"), broker.port(), &["-t", "#", "-v"]);
+    let (thing, _dir) = bench.thing(
+        broker.port(),
+        "[[sensor]]\nkind = 'button'\nname = 'b'\npin = 'D3'\n\
+         [[sensor]]\nkind = 'dht22'\nname = 't'\npin = 'D7'\ninterval_ms = 100\n\
+         [[actuator]]\nkind = 'led'\nname = 'l'\npin = 'D8'\nsubscribe = ['{ip}/sensors/b']\n\
+         [[actuator]]\nkind = 'lcd'\nname = 'show'\nsubscribe = ['{ip}/sensors/t']\nformat = '{1} °C'\n",
+    );
+    thing.wait_for_stderr("using the simulated board behind ", SOON);
+    ear.hears(&format!("{ADDRESS}/availability degraded: t"));
+    assert_eq!(
+        bench.say("press D3\nclimate D7 21.46 40\njump\n"),
+        "done\ndone\nerror: unknown words `jump`\n"
+    );
+    ear.hears(&format!("{ADDRESS}/sensors/b True"));
+    ear.hears(&format!("{ADDRESS}/sensors/t 21.5"));
+    bench.board.wait_for_stdout("D8  on", SOON);
+    bench.board.wait_for_stdout("LCD |21.5 °C         |", SOON);
+    assert!(
+        bench.say("show\n").contains("\"four_digit\"") || bench.say("show\n").contains("\"present\":true")
+    );
+
+    bench.say("unplug\n");
+    ear.hears(&format!("{ADDRESS}/availability degraded: b"));
+    bench.say("plug\n");
+    // all that it has forgotten is brought back
+    eventually(
+        || bench.board.stdout_lines().iter().filter(|line| *line == "D8  on").count() >= 2,
+        || bench.board.transcript(),
+    );
+    bench.board.terminate();
+    bench.board.finish(SOON).success();
+    ear.hears(&format!("{ADDRESS}/availability degraded: b"));
+    let again =
+        Program::start(peers::ours("board").current_dir(bench.dir.path()).args(["--socket", "board.sock"]));
+    again.wait_for_stdout("D8  off", SOON);
+    thing.wait_for_stderr("b: works again", SOON);
+    thing.interrupt();
+    thing.finish(SOON).success();
+}
+
+#[test]
+fn a_script_plays_the_board() {
+    let broker = Broker::ours();
+    let dir = scratch();
+    let script = dir.path().join("day.toml");
+    std::fs::write(
+        &script,
+        "[[stimulus]]\ninput = 'analog'\npin = 'A1'\nshape = 'line'\npoints = [[0, 321]]\n",
+    )
+    .unwrap();
+    let bench = Bench::start(&["--script", script.to_str().unwrap()]);
+    let ear = Ear::of(peers::ours("mosquitto_sub"), broker.port(), &["-t", "+/sensors/#", "-v"]);
+    let (_thing, _dir) =
+        bench.thing(broker.port(), "[[sensor]]\nkind = 'light'\nname = 'x'\npin = 'A1'\nscale = 0.1\n");
+    ear.hears(&format!("{ADDRESS}/sensors/x 32.1"));
+    std::fs::write(&script, "[[stimulus]]\ninput = 'wind'\n").unwrap();
+    let end = Program::run(
+        peers::ours("board").arg("--socket").arg(dir.path().join("s")).arg("--script").arg(&script),
+        b"",
+        SOON,
+    );
+    assert!(end.code == 1 && end.stderr.contains("day.toml:2:9: unknown variant `wind`"), "{}", end.stderr);
 }

@@ -19,6 +19,10 @@ pub(crate) enum Control {
     /// A bit up, or a bit down.
     Turn(bool),
     Knob(u16),
+    /// The digital port of this number.
+    Port(u8),
+    /// The next knob.
+    Next,
     Quit,
     Unknown(String),
 }
@@ -116,6 +120,8 @@ impl Sequence {
             (_, b'b' | b' ') => Control::Toggle,
             (_, b'+' | b'=') => Control::Turn(true),
             (_, b'-' | b'_') => Control::Turn(false),
+            (_, digit @ b'2'..=b'8') => Control::Port(digit - b'0'),
+            (_, b'\t') => Control::Next,
             (_, b'q' | 4) => Control::Quit,
             _ => return None,
         };
@@ -165,8 +171,19 @@ mod tests {
     fn keys_have_a_meaning() {
         use Control::{Quit, Toggle, Turn};
         assert_eq!(
-            keys(b"b +=-_q\x04xB"),
-            [Toggle, Toggle, Turn(true), Turn(true), Turn(false), Turn(false), Quit, Quit]
+            keys(b"b +=-_q\x04xB1\t8"),
+            [
+                Toggle,
+                Toggle,
+                Turn(true),
+                Turn(true),
+                Turn(false),
+                Turn(false),
+                Quit,
+                Quit,
+                Control::Next,
+                Control::Port(8)
+            ]
         );
         assert_eq!(keys(b"\x1b[A\x1b[B\x1bOC\x1bOD"), [Turn(true), Turn(false), Turn(true), Turn(false)]);
         assert_eq!(keys(b"\x1b[1;5A\x1b[15~b"), [Turn(true), Toggle]);

@@ -4,6 +4,8 @@
 //! does (`mosquitto_pub …`, by a link).
 #![forbid(unsafe_code)]
 
+#[cfg(unix)]
+mod board;
 mod broker;
 mod check;
 mod exit;
@@ -78,6 +80,13 @@ const COMMANDS: &[Command] = &[
         original: None,
         about: "Run a thing: sensors and actuators on a GrovePi board, or on a simulated one",
         run: thing::run,
+    },
+    #[cfg(unix)]
+    Command {
+        name: "board",
+        original: None,
+        about: "Run a simulated GrovePi board by itself, to play on and to look at",
+        run: board::run,
     },
 ];
 

@@ -319,7 +319,7 @@ impl Panel {
             Control::Unknown(word) => {
                 complain(&format!("Unknown word '{word}': press, release, knob 0…1023 or quit."));
             }
-            Control::Quit => {}
+            Control::Quit | Control::Port(_) | Control::Next => {}
         }
     }
 

@@ -46,6 +46,7 @@ mod fields;
 mod file;
 mod schema;
 mod sensors;
+pub(crate) mod stimuli;
 
 use std::fmt;
 use std::net::IpAddr;

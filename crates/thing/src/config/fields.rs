@@ -78,6 +78,12 @@ impl<'a> Check<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The whole file.
+    pub(super) fn of_file(table: Spanned<DeTable<'a>>) -> Self {
+        let span = table.span();
+        Self { table: table.into_inner(), span, asked: Vec::new() }
+    }
+
     /// `None` if the value is no table.
     pub(super) fn of(value: Spanned<DeValue<'a>>) -> Option<Self> {
         let span = value.span();

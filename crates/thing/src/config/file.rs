@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use grovemq_client::{Qos, Version};
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{At, Check, Fields, flag, integer, parsed, position, some_text, text, word};
@@ -30,6 +29,14 @@ pub(super) fn read(path: &Path) -> Result<String, Vec<Problem>> {
 }
 
 pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+    read_toml(text, config)
+}
+
+/// Takes the tables of a file. Everything that is wrong with it, as TOML or by its meaning, is told at once.
+pub(super) fn read_toml<T>(
+    text: &str,
+    meaning: impl FnOnce(&mut Check<'_>, Fields<'_>) -> T,
+) -> Result<T, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut broken: Vec<Problem> = Vec::new();
     for error in errors {
@@ -40,7 +47,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
         }
     }
     let mut check = Check::new(text);
-    let config = config(&mut check, table);
+    let meant = meaning(&mut check, Fields::of_file(table));
     let mut problems = check.problems;
     if !broken.is_empty() {
         // nor is what is missing because of it
@@ -51,7 +58,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
         problems.append(&mut broken);
     }
     if problems.is_empty() {
-        return Ok(config);
+        return Ok(meant);
     }
     problems.sort_by_key(|problem| problem.position);
     Err(problems)
@@ -61,12 +68,8 @@ fn line(problem: &Problem) -> Option<usize> {
     problem.position.map(|(line, _)| line)
 }
 
-fn config(check: &mut Check<'_>, table: Spanned<DeTable<'_>>) -> Config {
+fn config(check: &mut Check<'_>, mut file: Fields<'_>) -> Config {
     let mut config = Config::default();
-    let span = table.span();
-    let Some(mut file) = Fields::of(Spanned::new(span, DeValue::Table(table.into_inner()))) else {
-        return config;
-    };
     if let Some(fields) = section(check, &mut file, "broker") {
         config.broker = broker(check, fields);
     }
@@ -100,7 +103,11 @@ fn section<'a>(check: &mut Check<'_>, file: &mut Fields<'a>, name: &'static str)
     fields
 }
 
-fn sections<'a>(check: &mut Check<'_>, file: &mut Fields<'a>, name: &'static str) -> Vec<Fields<'a>> {
+pub(super) fn sections<'a>(
+    check: &mut Check<'_>,
+    file: &mut Fields<'a>,
+    name: &'static str,
+) -> Vec<Fields<'a>> {
     let Some(value) = file.value(name) else { return Vec::new() };
     let span = value.span();
     let mut tables = Vec::new();

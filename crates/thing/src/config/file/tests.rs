@@ -366,6 +366,18 @@ fn the_reference_is_in_the_documentation() {
     assert!(page == schema::schema(), "renew docs/thing.toml.md: grovemq thing schema > docs/thing.toml.md");
 }
 
+#[test]
+fn the_weather_station_is_valid_and_has_weather() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/thing");
+    let load = |name: &str| Config::load(format!("{folder}/{name}").as_ref());
+    let station = load("weather-station.toml").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((station.sensors.len(), station.actuators.len()), (4, 3));
+    let weather = crate::script::Script::load(format!("{folder}/weather.toml").as_ref());
+    let board = grovemq_grovepi::simulated::SimulatedBoard::default();
+    weather.unwrap_or_else(|error| panic!("{error}")).apply(&board, 45.0);
+    assert_eq!(board.climate(grovemq_grovepi::Pin::D7).unwrap().0.to_string(), "33.0 °C");
+}
+
 proptest! {
     #[test]
     fn any_text_is_survived(text in "[\\[\\]a-z_='\"{}\n0-9ä. ]{0,80}") {
