@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bridge::Bridge;
 use crate::config::{Config, Log, LogDest, LogTypes};
 use crate::diagnostic::{Diagnostic, Place, Report, Severity, Span, shown};
-use crate::limits::{LISTENERS_MAX, VALUE_BYTES_MAX};
+use crate::limits::{BRIDGES_MAX, LISTENERS_MAX, VALUE_BYTES_MAX};
 use crate::listener::{Listener, Security, Tls};
 use crate::number::{NotInt, int};
 use crate::parse::Line;
@@ -52,12 +53,14 @@ pub(crate) struct Draft {
     pub(crate) log_types: Option<LogTypes>,
     /// A line about security has been seen; later ones must not change whom they are about.
     pub(crate) security_seen: bool,
-    pub(crate) bridges: Vec<String>,
+    bridges: Vec<BridgeDraft>,
     security: SecurityDraft,
     listeners: Vec<ListenerDraft>,
     default_listener: Option<usize>,
     /// Where options go that belong to no listener because of an error.
     nobody: ListenerDraft,
+    /// The same for options of a bridge.
+    no_bridge: BridgeDraft,
     main: Context,
     /// Each included file begins with nothing above its lines.
     included: Option<(Arc<Path>, Context)>,
@@ -121,6 +124,20 @@ struct ListenerDraft {
     made_by: Option<&'static str>,
 }
 
+/// A bridge in the making.
+#[derive(Debug)]
+pub(crate) struct BridgeDraft {
+    bridge: Bridge,
+    /// It has a `local_cleansession` of its own.
+    pub(crate) local_given: bool,
+}
+
+impl Default for BridgeDraft {
+    fn default() -> Self {
+        Self { bridge: Bridge::new("", None), local_given: false }
+    }
+}
+
 /// What setters and `words` use.
 impl Draft {
     /// The listener the line belongs to.
@@ -182,8 +199,30 @@ impl Draft {
         Ok(())
     }
 
-    pub(crate) fn open_bridge(&mut self) {
+    /// The bridge the line belongs to.
+    pub(crate) fn bridge(&mut self) -> &mut Bridge {
+        &mut self.here_bridge().bridge
+    }
+
+    pub(crate) fn here_bridge(&mut self) -> &mut BridgeDraft {
+        let index = self.context().bridge;
+        index.and_then(|index| self.bridges.get_mut(index)).unwrap_or(&mut self.no_bridge)
+    }
+
+    /// There is a bridge of this name.
+    pub(crate) fn has_bridge(&self, name: &str) -> bool {
+        self.bridges.iter().any(|known| known.bridge.name == name)
+    }
+
+    /// Begins a bridge.
+    pub(crate) fn open_bridge(&mut self, name: &str) -> Result<(), Problem> {
+        if self.bridges.len() == BRIDGES_MAX {
+            return Err(Problem::new(format!("More than {BRIDGES_MAX} bridges.")));
+        }
+        let bridge = Bridge::new(name, self.place.clone());
         self.context().bridge = Some(self.bridges.len());
+        self.bridges.push(BridgeDraft { bridge, ..BridgeDraft::default() });
+        Ok(())
     }
 
     pub(crate) fn open_plugin(&mut self) {
@@ -200,6 +239,11 @@ impl Draft {
         if self.warned.insert(key) {
             self.report.push(Diagnostic::new(severity, self.place.clone(), message));
         }
+    }
+
+    /// Remarks on the line being read.
+    pub(crate) fn remark(&mut self, severity: Severity, message: String) {
+        self.report.push(Diagnostic::new(severity, self.place.clone(), message));
     }
 
     /// Warns about or refuses what is written as `what`.
@@ -254,8 +298,8 @@ impl Draft {
         let owner = self.opened(option, owner);
         let (name, value) = (line.name.clone(), line.value.clone());
         self.settings.push(Setting { owner, option, name, value, place: line.place.clone() });
-        // The line that begins a bridge or plugin is refused; once is enough.
-        if matches!(option.scope, Scope::Bridge | Scope::Plugin) || is_default(option, line) {
+        // The line that begins a plugin is refused; once is enough.
+        if option.scope == Scope::Plugin || is_default(option, line) {
             return Ok(());
         }
         self.check_support(option.support, &line.name)
@@ -396,7 +440,34 @@ impl Draft {
                 self.report.push(Diagnostic::error(listener.place.clone(), message));
             }
         }
+        self.config.bridges =
+            std::mem::take(&mut self.bridges).into_iter().map(|draft| draft.bridge).collect();
+        self.check_bridges();
         (self.config, self.settings, self.report)
+    }
+
+    /// Bridges are whole, and do not push each other out.
+    fn check_bridges(&mut self) {
+        let mut ids = HashSet::new();
+        for bridge in &self.config.bridges {
+            // any host name does: the same stands in all ids made from it
+            let id = bridge.local_client_id("");
+            let checked = bridge.check().and_then(|()| {
+                let unique = ids.insert(id.clone());
+                unique.then_some(()).ok_or_else(|| {
+                    format!(
+                        "Bridge local_clientid '{}' is not unique. Try changing or setting the \
+                         local_clientid value for one of the bridges.",
+                        shown(&id)
+                    )
+                })
+            });
+            if let Err(message) = checked
+                && !self.report.has_errors()
+            {
+                self.report.push(Diagnostic::error(bridge.place.clone(), message));
+            }
+        }
     }
 
     /// Fills in what the listener leaves to the broker, and what the broker leaves to the default.

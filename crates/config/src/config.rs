@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bridge::Bridge;
 use crate::listener::Listener;
 
 /// All a broker needs to know to start.
@@ -18,6 +19,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// No listener is configured: the listeners are those of this machine only.
     pub local_only: bool,
+    /// Connections to other brokers.
+    pub bridges: Vec<Bridge>,
     /// Security settings belong to the listener they follow.
     pub per_listener_settings: bool,
     /// Only client ids that begin with this may connect.
@@ -253,6 +256,7 @@ impl Default for Config {
                 &Listener { allow_anonymous: true, ..Listener::default() },
             ),
             local_only: true,
+            bridges: Vec::new(),
             per_listener_settings: false,
             clientid_prefixes: None,
             limits: Limits::default(),

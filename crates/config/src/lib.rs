@@ -15,6 +15,7 @@
 //! password file.
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod build;
 mod config;
 mod diagnostic;
@@ -29,6 +30,10 @@ mod suggest;
 pub mod table;
 mod words;
 
+pub use bridge::{
+    Bridge, BridgeAddress, BridgeDirection, BridgeReload, BridgeRestart, BridgeStart, BridgeTls, BridgeTopic,
+    TcpKeepalive,
+};
 pub use build::{Owner, Setting};
 pub use config::{
     Config, Delivery, Limits, Log, LogDest, LogFormat, LogType, LogTypes, Persistence, PersistenceMode,

@@ -14,6 +14,10 @@ pub const INCLUDED_FILES_MAX: usize = 1_000;
 pub const LISTENERS_MAX: usize = 256;
 /// Bridges of one broker.
 pub const BRIDGES_MAX: usize = 256;
+/// Addresses of one bridge.
+pub const BRIDGE_ADDRESSES_MAX: usize = 64;
+/// Topics of one bridge.
+pub const BRIDGE_TOPICS_MAX: usize = 1_000;
 /// Errors reported; reading stops after them.
 pub const ERRORS_MAX: usize = 100;
 /// Warnings and notes reported; further ones are left out.

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use Need::{Defined, NotDefault, OrDefault};
 
+use grovemq_codec::Version;
+
+use crate::bridge::{BridgeReload, BridgeStart};
 use crate::build::Draft;
 use crate::config::{LogFormat, PersistenceMode};
 use crate::limits::SHARDS_MAX;
@@ -255,9 +258,9 @@ impl Opt {
         self
     }
 
-    /// An option of the bridge above it. Its `connection` line is refused, which says enough.
+    /// An option of the bridge above it.
     const fn bridge(self) -> Self {
-        self.scope(Scope::Bridge).reload().refused(NO_BRIDGE)
+        self.scope(Scope::Bridge).reload()
     }
 
     /// An option of a TLS listener.
@@ -308,11 +311,12 @@ fn unused_flag(_: &mut Draft, _: bool) {}
 fn unused_int(_: &mut Draft, _: i32) {}
 fn unused_text(_: &mut Draft, _: &str) {}
 
-const NO_BRIDGE: &str = "Bridges are not supported yet: run the bridge in another broker.";
 const NO_PLUGIN: &str = "Plugins cannot be loaded: use 'password_file' and 'acl_file'.";
 const NO_ENGINE: &str = "OpenSSL engines are not supported: give the key in 'keyfile'.";
 const NO_PSK: &str =
     "Pre-shared keys are not supported yet: put a TLS proxy in front of a listener bound to 127.0.0.1.";
+const NO_BRIDGE_PSK: &str = "Pre-shared keys are not supported yet: give certificates in 'bridge_cafile'.";
+const NO_OCSP: &str = "Stapled proofs are not looked at: leave it 'false'.";
 const NO_HTTP: &str = "The HTTP interface is not supported yet: remove this listener.";
 const SAVED: &str = "every change is saved at once.";
 const NEED_NOTHING: &str = "nothing here needs it.";
@@ -489,54 +493,65 @@ pub static OPTIONS: &[Opt] = &[
 
     // Bridges
     special("connection", "NAME", words::connection, "Begins a bridge to another broker; the options below belong to it.")
-        .repeat(Repeat::Adds).reload().refused(NO_BRIDGE),
+        .repeat(Repeat::Adds).reload(),
     special("address", "HOST[:PORT] …", words::bridge_address, "The broker to connect to, with others to try after it.").aliases(&["addresses"]).bridge().repeat(Repeat::Error),
     special("topic", "PATTERN [out|in|both [QOS [LOCAL-PREFIX [REMOTE-PREFIX]]]]", words::bridge_topic, "Topics to exchange, and how they are renamed.")
         .bridge().repeat(Repeat::Adds),
-    option("bridge_protocol_version", "mqttv311", Set::Choice(&words_of(["mqttv31", "mqttv311", "mqttv50"]), unused_text), "MQTT version of the bridge.").bridge(),
-    flag("bridge_attempt_unsubscribe", "true", unused_flag, "Ends subscriptions left over at the other broker.").bridge(),
-    text("bridge_bind_address", "", unused_text, "Address to connect from.").bridge(),
-    int("bridge_max_packet_size", "0", ANY, unused_int, "Bytes of a packet; 0 is no limit.").bridge(),
-    int("bridge_max_topic_alias", "10", range(0, 65535, "bridge_max_topic_alias must be > 0 and <= 65535."), unused_int, "Topic aliases the other broker may use.").bridge(),
-    flag("bridge_outgoing_retain", "true", unused_flag, "Messages sent out stay retained.").bridge(),
-    int("bridge_receive_maximum", "20", range(1, 65535, "bridge_receive_maximum must be greater than 0 and lower than 65536."), unused_int, "QoS 1 and 2 messages on their way to the bridge at a time.").bridge(),
-    int("bridge_session_expiry_interval", "0", range(0, i32::MAX, "bridge_session_expiry_interval must not be negative."), unused_int, "Seconds the session at the other broker is kept.").bridge(),
+    option("bridge_protocol_version", "mqttv311", Set::Choice(&words_of(["mqttv31", "mqttv311", "mqttv50"]), |d, v| d.bridge().version = match v {
+        "mqttv31" => Version::V31,
+        "mqttv50" => Version::V5,
+        _ => Version::V311,
+    }), "MQTT version of the bridge.").bridge(),
+    flag("bridge_attempt_unsubscribe", "true", |d, v| d.bridge().attempt_unsubscribe = v, "Ends subscriptions left over at the other broker.").bridge(),
+    special("bridge_bind_address", "ADDRESS", words::bridge_bind_address, "Address to connect from.").bridge(),
+    int("bridge_max_packet_size", "0", ANY, |d, v| d.bridge().max_packet_size = positive(v), "Bytes of a packet the other broker may send; 0 is no limit.").bridge(),
+    int("bridge_max_topic_alias", "10", range(0, 65535, "bridge_max_topic_alias must be > 0 and <= 65535."), |d, v| d.bridge().max_topic_alias = positive_u16(v).unwrap_or(0), "Topic aliases the other broker may use.").bridge(),
+    flag("bridge_outgoing_retain", "true", |d, v| d.bridge().outgoing_retain = v, "Messages sent out stay retained.").bridge(),
+    int("bridge_receive_maximum", "", range(1, 65535, "bridge_receive_maximum must be greater than 0 and lower than 65536."), |d, v| d.bridge().receive_maximum = positive_u16(v), "QoS 1 and 2 messages on their way to the bridge at a time; without it max_inflight_messages.").bridge(),
+    int("bridge_session_expiry_interval", "0", range(0, i32::MAX, "bridge_session_expiry_interval must not be negative."), |d, v| d.bridge().session_expiry_interval = v.unsigned_abs(), "Seconds the session at the other broker is kept.").bridge(),
     special("bridge_tcp_keepalive", "IDLE INTERVAL COUNTER", words::bridge_tcp_keepalive, "Keep-alive of the TCP connection.").bridge(),
-    int("bridge_tcp_user_timeout", "", range(0, i32::MAX, "invalid TCP user timeout value."), unused_int, "Milliseconds sent data may stay without an acknowledgement.").bridge(),
-    option("bridge_reload_type", "lazy", Set::Choice(&words_of(["lazy", "immediate"]), unused_text), "When a reload changes a running bridge.").bridge(),
-    flag("cleansession", "false", unused_flag, "Forgets the session at the other broker.").bridge(),
-    flag("local_cleansession", "", unused_flag, "Forgets the session at this broker.").bridge(),
-    int("keepalive_interval", "60", range(i32::MIN, 65535, "Bridge keepalive value too high."), unused_int, "Keep-alive in seconds, at least 5.").bridge(),
-    int("idle_timeout", "60", ANY, unused_int, "Seconds without messages after which a lazy bridge stops.").bridge(),
-    int("threshold", "10", ANY, unused_int, "Waiting messages that start a lazy bridge.").bridge(),
+    int("bridge_tcp_user_timeout", "", range(0, i32::MAX, "invalid TCP user timeout value."), |d, v| d.bridge().tcp_user_timeout = positive(v).map(|ms| Duration::from_millis(ms.into())), "Milliseconds sent data may stay without an acknowledgement.").bridge(),
+    option("bridge_reload_type", "lazy", Set::Choice(&words_of(["lazy", "immediate"]),
+        |d, v| d.bridge().reload_type = if v == "lazy" { BridgeReload::Lazy } else { BridgeReload::Immediate }),
+        "When a reload changes a connected bridge: when it connects the next time, or at once.").bridge(),
+    flag("cleansession", "false", |d, v| words::bridge_cleansession(d, v), "Forgets the session at the other broker when the connection ends.").bridge(),
+    flag("local_cleansession", "", |d, v| words::bridge_local_cleansession(d, v), "Forgets the session at this broker, and what waits in it, when the connection ends; without it as 'cleansession'.").bridge(),
+    int("keepalive_interval", "60", range(i32::MIN, 65535, "Bridge keepalive value too high."), |d, v| words::bridge_keepalive(d, v), "Keep-alive in seconds, at least 5.").bridge(),
+    int("idle_timeout", "60", ANY, |d, v| words::bridge_idle_timeout(d, v), "Seconds without messages after which a lazy bridge stops.").bridge(),
+    int("threshold", "10", ANY, |d, v| words::bridge_threshold(d, v), "Waiting messages that start a lazy bridge.").bridge(),
     option("start_type", "automatic", Set::Choice(
         &[("automatic", Support::Supported), ("lazy", Support::Supported), ("once", Support::Supported), ("manual", Support::Refused("Use 'lazy' or 'once'."))],
-        unused_text), "When the bridge connects.").bridge(),
+        |d, v| d.bridge().start_type = match v {
+            "lazy" => BridgeStart::Lazy,
+            "once" => BridgeStart::Once,
+            _ => BridgeStart::Automatic,
+        }), "When the bridge connects.").bridge(),
     special("restart_timeout", "SECONDS | BASE CAP [STABLE]", words::bridge_restart_timeout, "Seconds to wait before connecting again.").bridge(),
-    flag("round_robin", "false", unused_flag, "Treats all addresses alike instead of preferring the first.").bridge(),
-    flag("notifications", "true", unused_flag, "Publishes whether the bridge is up.").bridge(),
-    flag("notifications_local_only", "false", unused_flag, "Publishes that at this broker only.").bridge(),
-    text("notification_topic", "", unused_text, "Topic of that.").bridge(),
-    flag("try_private", "true", unused_flag, "Tells the other broker that this is a bridge.").bridge(),
-    text("local_clientid", "", unused_text, "Client id at this broker.").bridge().label("bridge local clientid"),
-    text("local_username", "", unused_text, "User name at this broker.").bridge().label("bridge local_username"),
-    text("local_password", "", unused_text, "Password at this broker.").bridge().label("bridge local_password").secret(),
-    text("remote_clientid", "", unused_text, "Client id at the other broker.").aliases(&["clientid"]).bridge().label("bridge remote clientid"),
-    text("remote_username", "", unused_text, "User name at the other broker.").aliases(&["username"]).bridge().label("bridge remote_username"),
-    text("remote_password", "", unused_text, "Password at the other broker.").aliases(&["password"]).bridge().label("bridge remote_password").secret(),
-    text("bridge_cafile", "", unused_text, "Certificates that may sign the other broker's.").bridge(),
-    text("bridge_capath", "", unused_text, "Directory of such certificates.").bridge(),
-    flag("bridge_tls_use_os_certs", "false", unused_flag, "Trusts the certificates the system trusts.").bridge(),
-    text("bridge_certfile", "", unused_text, "The bridge's certificate chain.").bridge(),
-    text("bridge_keyfile", "", unused_text, "The key of that certificate.").bridge().repeat(Repeat::LastWarned),
-    text("bridge_alpn", "", unused_text, "Application protocol named in the TLS handshake.").bridge(),
-    text("bridge_ciphers", "", unused_text, "Cipher suites up to TLS 1.2, in OpenSSL's names.").bridge(),
-    text("bridge_ciphers_tls1.3", "", unused_text, "Cipher suites of TLS 1.3, in OpenSSL's names.").bridge(),
-    text("bridge_tls_version", "tlsv1.2", unused_text, "Lowest version of TLS.").bridge(),
-    flag("bridge_insecure", "false", unused_flag, "Does not compare the host name with the certificate.").bridge(),
-    flag("bridge_require_ocsp", "false", unused_flag, "Requires a stapled proof that the certificate is not revoked.").bridge(),
-    text("bridge_identity", "", unused_text, "Identity of the pre-shared key.").bridge(),
-    text("bridge_psk", "", unused_text, "Pre-shared key in hexadecimal.").bridge().secret(),
+    flag("round_robin", "false", |d, v| d.bridge().round_robin = v, "Treats all addresses alike instead of preferring the first.").bridge(),
+    flag("notifications", "true", |d, v| d.bridge().notifications = v, "Publishes whether the bridge is up.").bridge(),
+    flag("notifications_local_only", "false", |d, v| d.bridge().notifications_local_only = v, "Publishes that at this broker only.").bridge(),
+    special("notification_topic", "TOPIC", words::notification_topic, "Topic of that; without it $SYS/broker/connection/CLIENT-ID/state.").bridge().repeat(Repeat::Error),
+    flag("try_private", "true", |d, v| d.bridge().try_private = v, "Tells the other broker that this is a bridge.").bridge(),
+    text("local_clientid", "", |d, v| d.bridge().local_clientid = Some(v.into()), "Client id at this broker.").bridge().label("bridge local clientid"),
+    text("local_username", "", |d, v| d.bridge().local_username = Some(v.into()), "User name at this broker.").bridge().label("bridge local_username"),
+    text("local_password", "", |d, v| d.bridge().local_password = Some(v.into()), "Password at this broker.").bridge().label("bridge local_password").secret(),
+    text("remote_clientid", "", |d, v| d.bridge().remote_clientid = Some(v.into()), "Client id at the other broker.").aliases(&["clientid"]).bridge().label("bridge remote clientid"),
+    text("remote_username", "", |d, v| d.bridge().remote_username = Some(v.into()), "User name at the other broker.").aliases(&["username"]).bridge().label("bridge remote_username"),
+    text("remote_password", "", |d, v| d.bridge().remote_password = Some(v.into()), "Password at the other broker.").aliases(&["password"]).bridge().label("bridge remote_password").secret(),
+    text("bridge_cafile", "", |d, v| d.bridge().tls.cafile = Some(v.into()), "Certificates that may sign the other broker's.").bridge(),
+    text("bridge_capath", "", |d, v| d.bridge().tls.capath = Some(v.into()), "Directory of such certificates.").bridge(),
+    flag("bridge_tls_use_os_certs", "false", |d, v| d.bridge().tls.use_os_certs = v, "Trusts the certificates the system trusts.").bridge(),
+    text("bridge_certfile", "", |d, v| d.bridge().tls.certfile = Some(v.into()), "The bridge's certificate chain.").bridge(),
+    text("bridge_keyfile", "", |d, v| d.bridge().tls.keyfile = Some(v.into()), "The key of that certificate.").bridge().repeat(Repeat::LastWarned),
+    text("bridge_alpn", "", |d, v| d.bridge().tls.alpn = Some(v.into()), "Application protocol named in the TLS handshake.").bridge(),
+    text("bridge_ciphers", "", |d, v| d.bridge().tls.ciphers = Some(v.into()), "Cipher suites up to TLS 1.2, in OpenSSL's names.").bridge(),
+    text("bridge_ciphers_tls1.3", "", |d, v| d.bridge().tls.ciphers_tls13 = Some(v.into()), "Cipher suites of TLS 1.3, in OpenSSL's names.").bridge(),
+    option("bridge_tls_version", "tlsv1.2", Set::Choice(&words_of(["tlsv1.2", "tlsv1.3"]), |d, v| d.bridge().tls.tls13_only = v == "tlsv1.3"),
+        "Lowest version of TLS.").bridge(),
+    flag("bridge_insecure", "false", |d, v| d.bridge().tls.insecure = v, "Does not compare the host name with the certificate.").bridge(),
+    flag("bridge_require_ocsp", "false", unused_flag, "Requires a stapled proof that the certificate is not revoked.").bridge().refused(NO_OCSP),
+    text("bridge_identity", "", unused_text, "Identity of the pre-shared key.").bridge().refused(NO_BRIDGE_PSK),
+    text("bridge_psk", "", unused_text, "Pre-shared key in hexadecimal.").bridge().refused(NO_BRIDGE_PSK).secret(),
 ];
 
 /// Words that are all supported.

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use grovemq_codec::{Qos, topic};
+
+use crate::bridge::{BridgeAddress, BridgeDirection, BridgeRestart, BridgeTopic, TcpKeepalive};
 use crate::build::{Draft, first_word, invalid, read_bool, read_int, read_text};
 use crate::config::{LogDest, LogType, LogTypes};
 use crate::diagnostic::{Severity, shown};
-use crate::limits::{AUTO_ID_PREFIX_BYTES_MAX, BRIDGES_MAX};
+use crate::limits::{AUTO_ID_PREFIX_BYTES_MAX, BRIDGE_ADDRESSES_MAX, BRIDGE_TOPICS_MAX};
 use crate::listener::{Listener, SocketDomain, Versions};
 use crate::number::{int, positive};
 use crate::parse::Line;
@@ -306,81 +309,173 @@ pub(crate) fn plugin_option(_: &mut Draft, line: &Line) -> Outcome {
 }
 
 pub(crate) fn connection(d: &mut Draft, line: &Line) -> Outcome {
-    let name = first_word("connection", line);
-    d.open_bridge();
-    let name = name?;
-    if d.bridges.iter().any(|known| known == name) {
-        return Err(Problem::new(format!("Duplicate bridge name '{}'.", shown(name))));
-    }
-    if d.bridges.len() == BRIDGES_MAX {
-        return Err(Problem::new(format!("More than {BRIDGES_MAX} bridges.")));
-    }
-    d.bridges.push(name.to_owned());
-    Ok(())
+    // The lines below a wrong one are still about a bridge, not about the one above it.
+    let outcome = first_word("connection", line).and_then(|name| {
+        if d.has_bridge(name) {
+            return Err(Problem::new(format!("Duplicate bridge name '{}'.", shown(name))));
+        }
+        Ok(name)
+    });
+    d.open_bridge(*outcome.as_ref().unwrap_or(&""))?;
+    outcome.map(drop)
 }
 
-pub(crate) fn bridge_address(_: &mut Draft, line: &Line) -> Outcome {
-    let mut addresses = line.words().take_while(|word| !word.starts_with('#')).peekable();
-    if addresses.peek().is_none() {
+pub(crate) fn bridge_address(d: &mut Draft, line: &Line) -> Outcome {
+    let mut addresses = Vec::new();
+    for word in line.words().take_while(|word| !word.starts_with('#')) {
+        if addresses.len() == BRIDGE_ADDRESSES_MAX {
+            return Err(Problem::new(format!("More than {BRIDGE_ADDRESSES_MAX} addresses of a bridge.")));
+        }
+        // An IPv6 address is followed by a port.
+        let (host, port) = match word.rsplit_once(':') {
+            None => (word, 1883),
+            Some((host, port)) => {
+                let port = port.parse::<i64>().unwrap_or(0);
+                let valid = u16::try_from(port).ok().filter(|&port| port > 0);
+                let valid =
+                    valid.ok_or_else(|| Problem::new(format!("Invalid bridge port value ({port}).")))?;
+                (host, valid)
+            }
+        };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
+        addresses.push(BridgeAddress { host, port });
+    }
+    if addresses.is_empty() {
         return Err(Problem::new("Empty address value in configuration."));
     }
-    for port in addresses.filter_map(|address| address.rsplit_once(':')).map(|(_, port)| port) {
-        let port = port.parse::<i64>().unwrap_or(0);
-        if !(1..=65535).contains(&port) {
-            return Err(Problem::new(format!("Invalid bridge port value ({port}).")));
-        }
+    if d.bridge().addresses.is_empty() {
+        d.bridge().addresses = addresses;
     }
     Ok(())
 }
 
-pub(crate) fn bridge_topic(_: &mut Draft, line: &Line) -> Outcome {
+pub(crate) fn bridge_topic(d: &mut Draft, line: &Line) -> Outcome {
+    let topic = read_bridge_topic(line)?;
+    topic.check().map_err(Problem::new)?;
+    let topics = &mut d.bridge().topics;
+    if topics.len() == BRIDGE_TOPICS_MAX {
+        return Err(Problem::new(format!("More than {BRIDGE_TOPICS_MAX} topics of a bridge.")));
+    }
+    if topics.contains(&topic) {
+        let message = format!("Duplicate bridge topic '{}', skipping.", shown(&topic.pattern));
+        d.remark(Severity::Warning, message);
+    } else {
+        topics.push(topic);
+    }
+    Ok(())
+}
+
+fn read_bridge_topic(line: &Line) -> Result<BridgeTopic, Problem> {
     first_word("topic", line)?;
     // A topic with spaces is quoted; `""` is the empty one.
-    let rest = match line.value.strip_prefix('"') {
-        Some(quoted) if !quoted.starts_with('"') => {
-            let (_, rest) = quoted.split_once('"').ok_or_else(|| {
-                Problem::new(format!("Missing closing quote in topic value ({}).", shown(quoted)))
-            })?;
-            rest
-        }
-        _ => line.value.split_once(' ').map_or("", |(_, rest)| rest),
+    let (pattern, rest) = match line.value.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"').ok_or_else(|| {
+            Problem::new(format!("Missing closing quote in topic value ({}).", shown(quoted)))
+        })?,
+        _ => line.value.split_once(' ').unwrap_or((&line.value, "")),
     };
     let mut words = rest.split(' ').filter(|word| !word.is_empty());
-    if let Some(direction) = words.next()
-        && !["out", "in", "both"].iter().any(|known| known.eq_ignore_ascii_case(direction))
-    {
-        return Err(Problem::new(format!("Invalid bridge topic direction '{}'.", shown(direction))));
-    }
-    match words.next() {
-        Some(qos) if !qos.starts_with('#') && !["0", "1", "2"].contains(&qos) => {
-            Err(Problem::new(format!("Invalid bridge QoS level '{}'.", shown(qos))))
+    let direction = match words.next() {
+        None => BridgeDirection::Out,
+        Some(word) if word.eq_ignore_ascii_case("out") => BridgeDirection::Out,
+        Some(word) if word.eq_ignore_ascii_case("in") => BridgeDirection::In,
+        Some(word) if word.eq_ignore_ascii_case("both") => BridgeDirection::Both,
+        Some(word) => {
+            return Err(Problem::new(format!("Invalid bridge topic direction '{}'.", shown(word))));
         }
-        _ => Ok(()),
+    };
+    let mut words = words.take_while(|word| !word.starts_with('#'));
+    let qos = match words.next() {
+        None | Some("0") => Qos::AtMostOnce,
+        Some("1") => Qos::AtLeastOnce,
+        Some("2") => Qos::ExactlyOnce,
+        Some(word) => return Err(Problem::new(format!("Invalid bridge QoS level '{}'.", shown(word)))),
+    };
+    let mut prefix = || words.next().filter(|word| *word != "\"\"").unwrap_or_default().to_owned();
+    let (local_prefix, remote_prefix) = (prefix(), prefix());
+    Ok(BridgeTopic { pattern: pattern.to_owned(), direction, qos, local_prefix, remote_prefix })
+}
+
+pub(crate) fn bridge_bind_address(d: &mut Draft, line: &Line) -> Outcome {
+    let word = first_word("bridge_bind_address", line)?;
+    let address = word.parse().map_err(|_| invalid("bridge_bind_address", word, None))?;
+    d.bridge().bind_address = Some(address);
+    Ok(())
+}
+
+pub(crate) fn notification_topic(d: &mut Draft, line: &Line) -> Outcome {
+    let text = read_text("notification_topic", line)?;
+    topic::validate_name(text).map_err(|_| invalid("notification_topic", text, None))?;
+    d.bridge().notification_topic = Some(text.to_owned());
+    Ok(())
+}
+
+pub(crate) fn bridge_cleansession(d: &mut Draft, clean: bool) {
+    d.bridge().cleansession = clean;
+    if !d.here_bridge().local_given {
+        d.bridge().local_cleansession = clean;
     }
 }
 
-pub(crate) fn bridge_tcp_keepalive(_: &mut Draft, line: &Line) -> Outcome {
+pub(crate) fn bridge_local_cleansession(d: &mut Draft, clean: bool) {
+    d.here_bridge().local_given = true;
+    d.bridge().local_cleansession = clean;
+}
+
+pub(crate) fn bridge_keepalive(d: &mut Draft, seconds: i32) {
+    if seconds < 5 {
+        d.remark(Severity::Notice, "keepalive interval too low, using 5 seconds.".to_owned());
+    }
+    d.bridge().keepalive_interval = Duration::from_secs(u64::from(seconds.max(5).unsigned_abs()));
+}
+
+pub(crate) fn bridge_idle_timeout(d: &mut Draft, seconds: i32) {
+    if seconds < 1 {
+        d.remark(Severity::Notice, "idle_timeout interval too low, using 1 second.".to_owned());
+    }
+    d.bridge().idle_timeout = Duration::from_secs(u64::from(seconds.max(1).unsigned_abs()));
+}
+
+pub(crate) fn bridge_threshold(d: &mut Draft, messages: i32) {
+    if messages < 1 {
+        d.remark(Severity::Notice, "threshold too low, using 1 message.".to_owned());
+    }
+    d.bridge().threshold = u16::try_from(messages.max(1)).unwrap_or(u16::MAX);
+}
+
+pub(crate) fn bridge_tcp_keepalive(d: &mut Draft, line: &Line) -> Outcome {
     let mut words = line.words();
-    for part in ["idle", "interval", "counter"] {
+    let mut values = [0; 3];
+    for (part, value) in ["idle", "interval", "counter"].into_iter().zip(&mut values) {
         let Some(word) = words.next() else {
             return Err(Problem::new(format!("Empty 'bridge_tcp_keepalive_{part}' value in configuration.")));
         };
-        if !int(word).is_ok_and(|value| value > 0) {
-            return Err(Problem::new(format!("invalid TCP keepalive {part} value.")));
-        }
+        *value = int(word)
+            .ok()
+            .and_then(positive)
+            .ok_or_else(|| Problem::new(format!("invalid TCP keepalive {part} value.")))?;
     }
+    let [idle, interval, counter] = values;
+    let seconds = |n: u32| Duration::from_secs(n.into());
+    d.bridge().tcp_keepalive =
+        Some(TcpKeepalive { idle: seconds(idle), interval: seconds(interval), counter });
     Ok(())
 }
 
-pub(crate) fn bridge_restart_timeout(_: &mut Draft, line: &Line) -> Outcome {
+pub(crate) fn bridge_restart_timeout(d: &mut Draft, line: &Line) -> Outcome {
     first_word("restart_timeout", line)?;
     let mut words = line.words().map(|word| int(word).map_err(|_| invalid("restart_timeout", word, None)));
     let base = words.next().transpose()?.unwrap_or(1).clamp(1, 3600);
-    if words.next().transpose()?.is_some_and(|cap| cap < base) {
+    let cap = words.next().transpose()?.map(|cap| cap.min(7200));
+    let stable = words.next().transpose()?.unwrap_or(0);
+    if cap.is_some_and(|cap| cap < base) {
         return Err(Problem::new("backoff cap is lower than the base in restart_timeout."));
     }
-    if words.next().transpose()?.is_some_and(|stable| stable < 0) {
+    if stable < 0 {
         return Err(Problem::new("stable connection period cannot be negative."));
     }
+    let seconds = |n: i32| Duration::from_secs(n.unsigned_abs().into());
+    d.bridge().restart =
+        BridgeRestart { base: seconds(base), cap: cap.map(seconds), stable: seconds(stable) };
     Ok(())
 }

@@ -211,3 +211,54 @@ fn the_configuration_debian_ships() {
     assert_eq!(config.process.pid_file.as_deref(), Some(Path::new("/run/mosquitto/mosquitto.pid")));
     assert_eq!(config.persistence.location.as_deref(), Some(Path::new("/var/lib/mosquitto/")));
 }
+
+#[test]
+fn a_bridge_with_everything() {
+    let text = "connection b\naddresses one:1884 [::1]:2 three\ntopic # both 2 in/ out/\ntopic \"a b\" IN 1\ntopic \"\" out 0 x y # remark\ntopic c\ntopic c out 0\n\
+        cleansession true\nrestart_timeout 2 9 60\nbridge_protocol_version mqttv50\nkeepalive_interval 1\nclientid r\nbridge_tcp_keepalive 1 2 3";
+    let (config, remarks) = Config::from_text(text, Path::new("t")).unwrap();
+    let [bridge] = &*config.bridges else { panic!("{:?}", config.bridges) };
+    let addresses: Vec<_> = bridge.addresses.iter().map(|a| (a.host.as_str(), a.port)).collect();
+    assert_eq!(addresses, [("one", 1884), ("::1", 2), ("three", 1883)]);
+    let topics: Vec<_> = bridge
+        .topics
+        .iter()
+        .map(|t| (t.local_filter(), t.remote_filter(), t.is_in(), t.is_out(), t.qos as u8))
+        .collect();
+    let topic =
+        |local: &str, remote: &str, inn, out, qos| (local.to_owned(), remote.to_owned(), inn, out, qos);
+    assert_eq!(
+        topics,
+        [
+            topic("in/#", "out/#", true, true, 2),
+            topic("a b", "a b", true, false, 1),
+            topic("x", "y", false, true, 0),
+            topic("c", "c", false, true, 0)
+        ]
+    );
+    assert!(bridge.cleansession && bridge.local_cleansession);
+    assert_eq!(bridge.keepalive_interval.as_secs(), 5);
+    assert_eq!(bridge.restart.cap.map(|cap| cap.as_secs()), Some(9));
+    assert_eq!((bridge.remote_client_id("h"), bridge.local_client_id("h")), ("r".into(), "local.r".into()));
+    let remarks: Vec<_> = remarks.iter().map(|remark| remark.message.as_str()).collect();
+    assert_eq!(
+        remarks,
+        ["Duplicate bridge topic 'c', skipping.", "keepalive interval too low, using 5 seconds."]
+    );
+}
+
+#[test]
+fn local_cleansession_is_its_own_wherever_it_stands() {
+    let bridge = "connection b\naddress a\ntopic #\n";
+    for (lines, expected) in [
+        ("", (false, false)),
+        ("cleansession true", (true, true)),
+        ("cleansession true\nlocal_cleansession false", (true, false)),
+        ("local_cleansession false\ncleansession true", (true, false)),
+        ("local_cleansession true", (false, true)),
+    ] {
+        let (config, _) = Config::from_text(&format!("{bridge}{lines}"), Path::new("t")).unwrap();
+        let bridge = &config.bridges[0];
+        assert_eq!((bridge.cleansession, bridge.local_cleansession), expected, "{lines}");
+    }
+}

@@ -122,15 +122,23 @@ fn durations_out_of_range() {
 }
 
 #[test]
-fn mistakes_inside_a_bridge_beside_its_refusal() {
+fn mistakes_inside_a_bridge() {
     for (line, expected) in [
         ("address", "2: Empty address value in configuration."),
         ("address a:0", "2: Invalid bridge port value (0)."),
+        ("address a b:99999", "2: Invalid bridge port value (99999)."),
         ("address a\naddress b", "3: Invalid bridge configuration, 'address' only allowed once."),
         ("topic", "2: Empty 'topic' value in configuration."),
         ("topic a up", "2: Invalid bridge topic direction 'up'."),
         ("topic a in 3", "2: Invalid bridge QoS level '3'."),
         ("topic \"a b in", "2: Missing closing quote in topic value (a b in)."),
+        ("topic a in 0 l# r/", "2: Invalid bridge topic local prefix 'l#'."),
+        ("topic a in 0 l/ r+", "2: Invalid bridge topic remote prefix 'r+'."),
+        ("topic \"\" in 0 l", "2: Invalid bridge remapping."),
+        ("topic # in 0 l", "2: Invalid bridge topic local prefix and pattern combination 'l#'."),
+        ("topic +/a in 0 \"\" r", "2: Invalid bridge topic remote prefix and pattern combination 'r+/a'."),
+        ("notification_topic a/#", "2: Invalid 'notification_topic' value (a/#)."),
+        ("bridge_bind_address nowhere", "2: Invalid 'bridge_bind_address' value (nowhere)."),
         ("bridge_tcp_keepalive 1 2", "2: Empty 'bridge_tcp_keepalive_counter' value in configuration."),
         ("bridge_tcp_keepalive 1 0 1", "2: invalid TCP keepalive interval value."),
         ("bridge_tcp_user_timeout -1", "2: invalid TCP user timeout value."),
@@ -144,13 +152,35 @@ fn mistakes_inside_a_bridge_beside_its_refusal() {
         ("restart_timeout 1 5 -1", "2: stable connection period cannot be negative."),
         ("username", "2: Empty 'bridge remote_username' value in configuration."),
         ("connection b", "2: Duplicate bridge name 'b'."),
+        ("start_type manual", "2: 'start_type manual' is not supported. | Use 'lazy' or 'once'."),
     ] {
-        let errors = errors(&format!("connection b\n{line}"));
-        assert_eq!(errors.len(), 2, "{line}: {errors:?}");
-        assert!(errors[0].starts_with("1: 'connection' is not supported. | Bridges"), "{errors:?}");
-        assert_eq!(errors[1], expected);
+        assert_eq!(errors(&format!("connection b\n{line}")), [expected]);
     }
     assert_eq!(errors("connection"), ["1: Empty 'connection' value in configuration."]);
+}
+
+#[test]
+fn a_bridge_has_to_be_whole() {
+    let whole = "connection b\naddress a\ntopic #\n";
+    for (text, expected) in [
+        ("connection b\ntopic #", "1: Invalid bridge configuration: no remote addresses defined."),
+        ("connection b\naddress a", "1: Invalid bridge configuration: no topics defined."),
+        (
+            &*format!("{whole}local_clientid x\nconnection c\naddress a\ntopic #\nlocal_clientid x"),
+            "5: Bridge local_clientid 'x' is not unique. Try changing or setting the local_clientid value for one of the bridges.",
+        ),
+        (
+            &format!("{whole}bridge_cafile /c\nbridge_certfile /c"),
+            "1: Both bridge_certfile and bridge_keyfile must be provided to use a certificate.",
+        ),
+        (
+            &format!("{whole}bridge_keyfile /k\nbridge_certfile /c"),
+            "1: bridge_certfile specified without bridge_cafile, bridge_capath or bridge_tls_use_os_certs.",
+        ),
+    ] {
+        assert_eq!(errors(text), [expected], "{text}");
+    }
+    assert!(Config::from_text(&format!("{whole}{}", whole.replace(" b", " c")), Path::new("t")).is_ok());
 }
 
 #[test]
