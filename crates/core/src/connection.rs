@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     /// A Session Expiry Interval of CONNECT that was 0 may not be raised later.
     pub(crate) expiry_at_connect: u32,
     pub(crate) aliases: Option<Box<Aliases>>,
+    /// Said in CONNECT (3.x) that it is a bridge.
+    pub(crate) bridge: bool,
     /// The latest commit point that an acknowledgement for it waits for.
     pub(crate) held: u64,
     /// The user name that the client's certificate says.
@@ -101,6 +103,7 @@ impl Connection {
             allowed_serial: 0,
             expiry_at_connect: 0,
             aliases: None,
+            bridge: false,
             held: 0,
             identity: None,
             dialogue: None,
@@ -115,6 +118,11 @@ impl Connection {
     #[inline]
     pub(crate) fn is_v5(&self) -> bool {
         self.version == Version::V5
+    }
+
+    /// A client of the broker itself.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.peer.listener == Peer::INSIDE.listener
     }
 
     /// The last moment of the keep-alive: one and a half times its interval. [MQTT-3.1.2-22]

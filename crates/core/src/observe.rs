@@ -9,10 +9,15 @@ use std::net::SocketAddr;
 pub struct Peer {
     /// `None` for connections that have no address.
     pub address: Option<SocketAddr>,
-    /// Index of the listener.
+    /// Index of the listener; that of [`Peer::INSIDE`] is none.
     pub listener: u16,
     /// Version and cipher suite of TLS, in the words of the log.
     pub secured: Option<&'static str>,
+}
+
+impl Peer {
+    /// A client inside the broker's own process.
+    pub const INSIDE: Self = Self { address: None, listener: u16::MAX, secured: None };
 }
 
 /// What [`Cause::Protocol`] says of a client that speaks TLS to a listener that does not.

@@ -45,6 +45,8 @@ pub struct Config {
     pub receive_maximum: Option<u16>,
     /// The largest packet we take, in bytes: announced in MQTT 5, enforced in all versions.
     pub maximum_packet_size: Option<u32>,
+    /// The largest packet we send, in bytes, whatever the server takes.
+    pub outgoing_packet_max: Option<u32>,
     /// How many topic aliases the server may use (MQTT 5).
     pub topic_alias_maximum: u16,
     pub request_response_information: Option<bool>,
@@ -81,6 +83,7 @@ impl Default for Config {
             session_expiry: None,
             receive_maximum: None,
             maximum_packet_size: None,
+            outgoing_packet_max: None,
             topic_alias_maximum: 0,
             request_response_information: None,
             request_problem_information: None,

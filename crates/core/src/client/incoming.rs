@@ -3,7 +3,7 @@
 use super::{AckToken, Config, Direction, Event, Message, Properties, Received, outlet::Outlet};
 use crate::qos::{Arrival, Receiver, ReceiverStep};
 use grovemq_codec::{Error, Frame, PacketType, Publish, Qos, ReasonCode, Version};
-use hashbrown::{HashMap, hash_map::Entry};
+use hashbrown::HashMap;
 use std::num::NonZeroU16;
 
 #[derive(Debug)]
@@ -18,19 +18,27 @@ pub(super) struct Incoming {
     /// Topics by alias, from 1.
     aliases: Vec<Option<String>>,
     alias_maximum: u16,
+    /// Counts connections.
     epoch: u32,
+    /// Counts deliveries to the user.
+    serial: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Open {
     stage: Stage,
+    /// The connection it came over last.
     epoch: u32,
+    /// Its delivery to the user.
+    serial: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// The user has it and has not acknowledged it.
     WithUser(Qos),
+    /// The user has acknowledged it when its connection was gone; the server will send it again.
+    Done(Qos),
     /// `QoS` 2, PUBREC is sent.
     Received(Receiver),
 }
@@ -46,17 +54,16 @@ impl Incoming {
             aliases: Vec::new(),
             alias_maximum: if v5 { config.topic_alias_maximum } else { 0 },
             epoch: 0,
+            serial: 0,
         }
     }
 
-    /// A new connection. What the user has not acknowledged comes again.
+    /// A new connection. What the user has not acknowledged comes again, and is recognized.
     pub(super) fn start(&mut self, session_present: bool) {
         self.epoch = self.epoch.wrapping_add(1);
         self.open_here = 0;
         self.aliases.clear(); // [MQTT-3.3.2-7]
-        if session_present {
-            self.open.retain(|_, open| matches!(open.stage, Stage::Received(_)));
-        } else {
+        if !session_present {
             self.open.clear();
         }
     }
@@ -97,58 +104,73 @@ impl Incoming {
         outlet.ack(PacketType::PubComp, id, reason); // [MQTT-4.3.3-11]
     }
 
-    /// The user is done with a message. A token of an earlier connection does nothing.
-    pub(super) fn handle_user_ack(&mut self, token: AckToken, outlet: &mut Outlet) {
+    /// The user is done with a message. Without its connection the answer waits until the server sends it again.
+    pub(super) fn handle_user_ack(&mut self, token: AckToken, online: bool, outlet: &mut Outlet) {
         let id = token.packet_id;
-        if token.epoch != self.epoch {
-            return;
+        let Some(open) = self.open.get_mut(&id).filter(|open| open.serial == token.serial) else { return };
+        let Stage::WithUser(qos) = open.stage else { return };
+        open.stage = Stage::Done(qos);
+        if online && open.epoch == self.epoch {
+            self.answer(id, qos, outlet);
         }
-        let Some(open) = self.open.get_mut(&id) else { return };
-        match open.stage {
-            Stage::WithUser(Qos::ExactlyOnce) => {
+    }
+
+    /// The acknowledgement of a message the user is done with.
+    fn answer(&mut self, id: NonZeroU16, qos: Qos, outlet: &mut Outlet) {
+        if qos == Qos::ExactlyOnce {
+            if let Some(open) = self.open.get_mut(&id) {
                 open.stage = Stage::Received(Receiver::AwaitPubRel);
-                outlet.ack(PacketType::PubRec, id, ReasonCode::Success);
             }
-            Stage::WithUser(_) => {
-                self.close(id);
-                outlet.ack(PacketType::PubAck, id, ReasonCode::Success);
-            }
-            Stage::Received(_) => {}
+            outlet.ack(PacketType::PubRec, id, ReasonCode::Success);
+        } else {
+            self.close(id);
+            outlet.ack(PacketType::PubAck, id, ReasonCode::Success);
         }
     }
 
     fn open_acked(&mut self, id: NonZeroU16, topic: String, publish: &Publish<'_>, outlet: &mut Outlet) {
-        let epoch = self.epoch;
-        match self.open.entry(id) {
-            Entry::Vacant(vacant) => {
-                self.open_here += 1;
-                let token = self.manual_ack.then_some(AckToken { epoch, packet_id: id });
-                let stage = if self.manual_ack {
-                    Stage::WithUser(publish.qos)
-                } else {
-                    let mut receiver = Receiver::Fresh;
-                    receiver.on(Arrival::Publish);
-                    Stage::Received(receiver)
-                };
-                vacant.insert(Open { stage, epoch });
-                outlet.events.push_back(Event::Message(received(topic, publish, token)));
-                if !self.manual_ack {
-                    outlet.ack(PacketType::PubRec, id, ReasonCode::Success); // [MQTT-4.3.3-8]
-                }
+        let Some(open) = self.open.get_mut(&id) else { return self.deliver(id, topic, publish, outlet) };
+        let again = open.epoch != self.epoch;
+        if again && !publish.dup && !matches!(open.stage, Stage::Received(_)) {
+            // the server has forgotten the message that had this id before
+            self.open.remove(&id);
+            return self.deliver(id, topic, publish, outlet);
+        }
+        if again {
+            open.epoch = self.epoch;
+            self.open_here += 1;
+        }
+        // A copy of what we have: no second delivery. [MQTT-4.3.3-10]
+        match &mut open.stage {
+            Stage::WithUser(_) => {}
+            Stage::Done(qos) => {
+                let qos = *qos;
+                self.answer(id, qos, outlet);
             }
-            Entry::Occupied(mut occupied) => {
-                let open = occupied.get_mut();
-                if open.epoch != epoch {
-                    open.epoch = epoch;
-                    self.open_here += 1;
-                }
-                // A copy of what we have: no second delivery. [MQTT-4.3.3-10]
-                if let Stage::Received(receiver) = &mut open.stage
-                    && receiver.on(Arrival::Publish) == ReceiverStep::AckAgain
-                {
+            Stage::Received(receiver) => {
+                if receiver.on(Arrival::Publish) == ReceiverStep::AckAgain {
                     outlet.ack(PacketType::PubRec, id, ReasonCode::Success);
                 }
             }
+        }
+    }
+
+    fn deliver(&mut self, id: NonZeroU16, topic: String, publish: &Publish<'_>, outlet: &mut Outlet) {
+        self.open_here += 1;
+        self.serial += 1;
+        let (epoch, serial) = (self.epoch, self.serial);
+        let token = self.manual_ack.then_some(AckToken { serial, packet_id: id });
+        let stage = if self.manual_ack {
+            Stage::WithUser(publish.qos)
+        } else {
+            let mut receiver = Receiver::Fresh;
+            receiver.on(Arrival::Publish);
+            Stage::Received(receiver)
+        };
+        self.open.insert(id, Open { stage, epoch, serial });
+        outlet.events.push_back(Event::Message(received(topic, publish, token)));
+        if !self.manual_ack {
+            outlet.ack(PacketType::PubRec, id, ReasonCode::Success); // [MQTT-4.3.3-8]
         }
     }
 

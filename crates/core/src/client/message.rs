@@ -125,11 +125,11 @@ pub struct Received {
     pub ack: Option<AckToken>,
 }
 
-/// Permission to acknowledge one received message. Good for the connection it came over; later it does nothing,
-/// for the server sends the message again.
+/// Permission to acknowledge one received message, once. Good as long as the server keeps the session: after a new
+/// connection the server sends the message again, which is recognized and answered without a second delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckToken {
-    pub(super) epoch: u32,
+    pub(super) serial: u64,
     pub(super) packet_id: NonZeroU16,
 }
 

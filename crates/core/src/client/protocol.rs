@@ -190,8 +190,9 @@ impl Protocol {
 
     /// Acknowledges a message, where [`Config::manual_ack`] leaves that to the user.
     pub fn ack(&mut self, now: Time, token: AckToken) {
-        if self.state == State::Online {
-            self.incoming.handle_user_ack(token, &mut self.outlet);
+        let online = self.is_online();
+        self.incoming.handle_user_ack(token, online, &mut self.outlet);
+        if online {
             self.liveness.sent(now);
         }
     }
@@ -343,7 +344,8 @@ impl Protocol {
         self.known = true;
         self.state = State::Online;
         self.liveness.online(now, info.keep_alive, self.config.ping_timeout);
-        self.outlet.limit = info.maximum_packet_size.unwrap_or(self.outlet.limit).min(self.outlet.limit);
+        let limits = [info.maximum_packet_size, self.config.outgoing_packet_max];
+        self.outlet.limit = limits.into_iter().flatten().fold(self.outlet.limit, u32::min);
         self.limits = PublishLimits {
             maximum_qos: info.maximum_qos,
             retain_available: info.retain_available,

@@ -707,16 +707,70 @@ fn manual_acknowledgement() {
             PacketNote::PubRec { packet_id: 2, reason: ReasonCode::Success }
         ]
     );
-    // Unacknowledged at the end of the connection: it comes again, and the old token is void.
-    bench.feed(&publish("a", Qos::AtLeastOnce, 7, None));
-    let Event::Message(first) = &bench.events()[0] else { panic!() };
+    // A token is good once, even if its packet id is in use again.
+    bench.feed(&publish("a", Qos::AtLeastOnce, 1, None));
+    bench.client.ack(NOW, tokens[0]);
+    assert_eq!(bench.sent(), []);
+}
+
+/// A copy of a message, as a server sends it over another connection.
+fn copy(qos: Qos, packet_id: u16) -> Packet<'static> {
+    match publish("a", qos, packet_id, None) {
+        Packet::Publish(p) => Packet::Publish(Publish { dup: true, ..p }),
+        packet => packet,
+    }
+}
+
+#[test]
+fn manual_acknowledgement_outlives_the_connection() {
+    for (qos, name) in [(Qos::AtLeastOnce, "PubAck"), (Qos::ExactlyOnce, "PubRec")] {
+        let mut bench = Bench::online(Config { manual_ack: true, ..durable() });
+        let mut tokens = Vec::new();
+        for n in 1..=3 {
+            bench.feed(&publish("a", qos, n, None));
+            let Event::Message(message) = &bench.events()[0] else { panic!() };
+            tokens.extend(message.ack);
+        }
+        bench.client.handle_disconnected();
+        bench.client.ack(NOW, tokens[0]);
+        bench.connect(true, ConnAckProperties::default());
+        // each comes again, and is answered once the user is done with it: before, after
+        bench.feed(&copy(qos, 1));
+        let (events, sent) = bench.events_and_sent();
+        assert_eq!((events.len(), sent.len()), (0, 1), "{sent:?}");
+        assert!(format!("{sent:?}").contains(name), "{sent:?}");
+        bench.feed(&copy(qos, 2));
+        assert_eq!(bench.events_and_sent(), (vec![], vec![]));
+        bench.client.ack(NOW, tokens[1]);
+        assert_eq!(bench.sent().len(), 1);
+        // done with before it comes again
+        bench.client.ack(NOW, tokens[2]);
+        assert_eq!(bench.sent(), []);
+        bench.feed(&copy(qos, 3));
+        assert_eq!(bench.sent().len(), 1);
+    }
+}
+
+#[test]
+fn manual_acknowledgement_of_what_the_server_has_forgotten() {
+    let mut bench = Bench::online(Config { manual_ack: true, ..durable() });
+    let deliver = |bench: &mut Bench| {
+        bench.feed(&publish("a", Qos::AtLeastOnce, 7, None));
+        let Event::Message(message) = &bench.events()[0] else { panic!() };
+        message.ack.unwrap()
+    };
+    let first = deliver(&mut bench);
     bench.client.handle_disconnected();
     bench.connect(true, ConnAckProperties::default());
-    bench.feed(&publish("a", Qos::AtLeastOnce, 7, None));
-    let Event::Message(second) = &bench.events()[0] else { panic!() };
-    bench.client.ack(NOW, first.ack.unwrap());
+    // no copy: another message under the same id
+    let second = deliver(&mut bench);
+    bench.client.handle_disconnected();
+    bench.connect(false, ConnAckProperties::default());
+    let third = deliver(&mut bench);
+    bench.client.ack(NOW, first);
+    bench.client.ack(NOW, second);
     assert_eq!(bench.sent(), []);
-    bench.client.ack(NOW, second.ack.unwrap());
+    bench.client.ack(NOW, third);
     assert_eq!(bench.sent().len(), 1);
 }
 

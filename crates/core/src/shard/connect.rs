@@ -102,8 +102,8 @@ impl Shard {
         connect: &Connect<'_>,
     ) -> Result<Outcome, Cause> {
         let Some(c) = self.clients.connections.get(key) else { return Ok(Outcome::Taken) };
-        let listeners = &self.settings.listeners;
-        let Some(listener) = listeners.get(usize::from(c.peer.listener)).filter(|l| !l.retired) else {
+        let inside = c.is_inside();
+        let Some(listener) = self.settings.listener(c.peer).filter(|l| !l.retired) else {
             return Err(Cause::ServerUnavailable);
         };
         let version = match connect.version {
@@ -126,7 +126,8 @@ impl Shard {
                 return Err(Cause::ClientIdInvalid);
             }
         } else {
-            if self.settings.client_id_prefix.as_deref().is_some_and(|p| !client_id.starts_with(p)) {
+            let prefix = self.settings.client_id_prefix.as_deref().filter(|_| !inside);
+            if prefix.is_some_and(|p| !client_id.starts_with(p)) {
                 return Err(Cause::NotAuthorized);
             }
             let home = self.home(client_id);
@@ -347,7 +348,11 @@ impl Shard {
         self.clients.connected += 1;
         c.keep_alive = keep_alive;
         c.expiry_at_connect = expiry;
-        c.window = p.receive_maximum.unwrap_or(u16::MAX).min(inflight);
+        c.window = p.receive_maximum.unwrap_or(u16::MAX);
+        if !c.is_inside() {
+            c.window = c.window.min(inflight);
+        }
+        c.bridge = connect.bridge;
         c.problem_information = p.request_problem_information.unwrap_or(true);
         if connect.version == Version::V5 {
             let outgoing = p.topic_alias_maximum.unwrap_or(0).min(limits.alias_out_max);

@@ -50,6 +50,8 @@ pub struct Settings {
     pub limits: Limits,
     /// By [`Peer::listener`].
     pub listeners: Vec<ListenerSettings>,
+    /// For [`Peer::INSIDE`]: no rules, and none of the limits that protect the broker from strangers.
+    pub inside: ListenerSettings,
     /// QoS 0 messages wait for absent durable sessions, too (`queue_qos0_messages`).
     pub queue_qos0: bool,
     /// Messages go out with the subscription's QoS (`upgrade_outgoing_qos`).
@@ -66,6 +68,15 @@ pub struct Settings {
     pub store_epoch: Option<u64>,
     /// Seeds the hashes and the made-up client ids; random in a real broker.
     pub seed: u64,
+}
+
+impl Settings {
+    pub(crate) fn listener(&self, peer: Peer) -> Option<&ListenerSettings> {
+        if peer.listener == Peer::INSIDE.listener {
+            return Some(&self.inside);
+        }
+        self.listeners.get(usize::from(peer.listener))
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -561,7 +572,7 @@ impl Shard {
     }
 
     fn listener(&self, peer: Peer) -> Option<&ListenerSettings> {
-        self.settings.listeners.get(usize::from(peer.listener))
+        self.settings.listener(peer)
     }
 }
 

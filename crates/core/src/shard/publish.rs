@@ -35,6 +35,15 @@ struct Publisher {
     allowed_serial: u64,
 }
 
+/// Bridges tell there whether they are up.
+const BRIDGE_STATE: [&str; 2] = ["$SYS/broker/connection/", "/state"];
+
+fn is_reserved(topic: &str) -> bool {
+    let [start, end] = BRIDGE_STATE;
+    let bridge = topic.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+    RESERVED.iter().any(|r| topic.starts_with(r)) && bridge.is_none_or(|name| name.contains('/'))
+}
+
 impl Shard {
     /// Returns how many receivers it reached, as a measure of work.
     #[inline]
@@ -67,7 +76,7 @@ impl Shard {
         let Some(c) = self.clients.connections.get(key) else { return Ok(None) };
         let Stage::Live(session) = c.stage else { return Ok(None) };
         // by what it was promised, whatever holds for others now
-        let Some(listener) = c.terms.listeners.get(usize::from(c.peer.listener)) else { return Ok(None) };
+        let Some(listener) = c.terms.listener(c.peer) else { return Ok(None) };
         if p.qos as u8 > listener.limits.qos_max {
             return Err(Cause::QosNotSupported); // [MQTT-3.2.2-11]
         }
@@ -250,7 +259,7 @@ impl Shard {
         c.topic_hint = u32::try_from(slot).unwrap_or(0);
         let session = self.clients.sessions.get(from.session)?;
         let request = self.settings.control && m.topic.starts_with(CONTROL);
-        let reason = if !request && RESERVED.iter().any(|r| m.topic.starts_with(r)) {
+        let reason = if !request && !c.is_inside() && is_reserved(m.topic) {
             Err("reserved for the broker".to_string())
         } else {
             session.access.as_ref().map_or(Ok(()), |a| a.check(session.who(), Access::Write, m.topic))
@@ -308,8 +317,7 @@ impl Shard {
 
     /// A will, if its author may publish it.
     pub(super) fn publish_will(&mut self, now: Time, message: &Arc<Message>, source: Option<Source>) {
-        let reserved = RESERVED.iter().any(|r| message.topic().starts_with(r));
-        if !reserved && source.as_ref().is_none_or(|s| s.may_write(message.topic())) {
+        if !is_reserved(message.topic()) && source.as_ref().is_none_or(|s| s.may_write(message.topic())) {
             self.publish_own(now, message, source);
         }
     }

@@ -33,12 +33,17 @@ impl Shard {
             return Err(Cause::PacketTooLarge);
         }
         let version = c.version;
+        let bridge = c.bridge;
         let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
         let id = p.properties.subscription_id.unwrap_or(0);
         let mark = self.clients.journal.mark();
         let mut codes = Vec::with_capacity(p.filters.len());
         for (filter, mut options) in &p.filters {
             options.qos = options.qos.min(Qos::from_u8(qos_max).unwrap_or_default());
+            if bridge && !matches!(split(filter), Some((Some(_), _))) {
+                // what a bridge of 3.x cannot ask for: no echo, and messages as they were
+                (options.no_local, options.retain_as_published) = (true, true);
+            }
             let code = self.subscribe_one(now, session_key, filter, options, id)?;
             codes.push(suback_code(version, code));
         }

@@ -1,8 +1,8 @@
 //! Subscriptions and their options, shared groups, retained messages.
 
 use crate::bench::*;
-use grovemq_codec::{Packet, PacketType, Publish, RetainHandling, SubscribeOptions};
-use grovemq_core::{Limits, ListenerLimits};
+use grovemq_codec::{Connect, Packet, PacketType, Publish, RetainHandling, SubscribeOptions};
+use grovemq_core::{Limits, ListenerLimits, ListenerSettings, Settings};
 
 const NOTHING: [&str; 0] = [];
 
@@ -10,7 +10,7 @@ fn retained<'a>(topic: &'a str, payload: &'a str) -> Packet<'a> {
     Packet::Publish(Publish { retain: true, ..message(0, 0, topic, payload) })
 }
 
-fn ready(settings: grovemq_core::Settings) -> Bench {
+fn ready(settings: Settings) -> Bench {
     let mut bench = Bench::new(settings);
     bench.connect("s", v5("s"));
     bench.connect("p", v5("p"));
@@ -337,4 +337,43 @@ fn what_may_not_be_read_does_not_come() {
     let s2 = bench.take("s2");
     assert_eq!(s2.iter().filter(|l| l.starts_with("PUBLISH live/secret")).count(), 10);
     assert_eq!((s.len(), s2.len()), (15, 15));
+}
+
+/// A bridge of 3.x gets no echo of what it publishes, and retained messages as such; what it tells of itself is taken.
+#[test]
+fn bridges_of_3_x() {
+    let mut bench = Bench::new(settings());
+    bench.connect("b", Connect { bridge: true, ..v3("b") });
+    bench.connect("s", v3("s"));
+    let all = [("#", options(0)), ("$SYS/#", options(0))];
+    bench.feed("b", &subscribe(&all));
+    bench.feed("s", &subscribe(&all));
+    assert_eq!(bench.feed("b", &retained("t", "x")), NOTHING);
+    assert_eq!(bench.take("s"), ["PUBLISH t q0 x"]);
+    assert_eq!(bench.feed("s", &retained("t", "y")), ["PUBLISH t q0 y"]);
+    assert_eq!(bench.take("b"), ["PUBLISH t q0 retain y"]);
+    // a shared subscription is an ordinary one
+    bench.feed("b", &subscribe(&[("$share/g/u", options(0))]));
+    assert_eq!(bench.feed("b", &retained("u", "x")), ["PUBLISH u q0 x"]);
+    bench.take("s");
+    for topic in ["$SYS/broker/connection/b/c/state", "$SYS/broker/connection/state", "$SYS/broker/version"] {
+        bench.feed("b", &retained(topic, "1"));
+        assert_eq!(bench.take("s"), NOTHING, "{topic}");
+    }
+    bench.feed("b", &retained("$SYS/broker/connection/b/state", "1"));
+    assert_eq!(bench.take("s"), ["PUBLISH $SYS/broker/connection/b/state q0 1"]);
+}
+
+/// A client of the broker's own process: no rules, no window of ours, the broker's topics.
+#[test]
+fn clients_inside() {
+    let inside = ListenerSettings { allow_anonymous: true, ..ListenerSettings::default() };
+    let limits = Limits { inflight_max: 1, ..Limits::default() };
+    let rules = with_access(|_, _, _| false);
+    let mut bench = Bench::new(Settings { inside, limits, client_id_prefix: Some("x".into()), ..rules });
+    bench.open("b", u16::MAX);
+    bench.feed("b", &Packet::Connect(v5("b")));
+    bench.feed("b", &subscribe(&[("#", options(1)), ("$SYS/#", options(1))]));
+    let received = ["a", "$SYS/broker/x"].map(|topic| bench.feed("b", &publish(1, 1, topic, "1")).join(", "));
+    assert_eq!(received, ["PUBLISH a q1 #1 1, PUBACK #1", "PUBLISH $SYS/broker/x q1 #2 1, PUBACK #1"]);
 }
