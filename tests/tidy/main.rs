@@ -21,7 +21,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("auth", &["codec"]),
     ("grovepi", &[]),
     ("client", &["auth", "codec", "core", "net"]),
-    ("broker", &["auth", "codec", "config", "core", "net", "store"]),
+    ("broker", &["auth", "client", "codec", "config", "core", "net", "store"]),
     ("thing", &["client", "codec", "grovepi"]),
     ("grovemq", &["auth", "broker", "client", "codec", "config", "grovepi", "thing"]),
 ];

@@ -58,7 +58,7 @@ pub(crate) struct Arrival {
 }
 
 /// A place among the connections allowed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Permit([Arc<AtomicUsize>; 2]);
 
 impl Permit {

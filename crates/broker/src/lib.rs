@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod acceptor;
+mod bridge;
 mod control;
 mod doors;
 mod event_loop;
@@ -30,6 +31,7 @@ pub use listing::Subscribed;
 pub use log::Log;
 
 use acceptor::{Acceptor, Door};
+use bridge::{Bridges, Plan};
 use event_loop::{EventLoop, Neighbours, WAKE};
 use grovemq_codec::Qos;
 use grovemq_config::{Config, LogType};
@@ -77,6 +79,7 @@ pub struct Broker {
     lobbies: Vec<LobbyDoor>,
     /// Where the secrets of TLS go, if anywhere.
     keys: Option<Arc<KeyFile>>,
+    bridges: Bridges,
     router: Arc<Router>,
     /// Of all hashes.
     seed: u64,
@@ -118,7 +121,8 @@ impl Broker {
         let mut slots = listeners::advance(&[], &config.listeners, &places);
         let (made, more) = Made::of(config.listeners.iter().cloned().map(Some).collect(), keys.clone())
             .map_err(StartError::Tls)?;
-        for warning in warnings.into_iter().chain(more) {
+        let (plans, of_bridges) = Plan::all(config).map_err(StartError::Tls)?;
+        for warning in warnings.into_iter().chain(more).chain(of_bridges) {
             log.warning(warning);
         }
         let mut security = Security::default();
@@ -155,6 +159,7 @@ impl Broker {
         threads.push(start_sys(config, jobs, &inboxes, &router, &log).map_err(StartError::Thread)?);
         let total_max = config.limits.global_max_connections.map(|n| n as usize);
         let watched = made.has_files();
+        let bridges = Bridges::new(config, &inboxes, &log);
         let mut broker = Self {
             slots,
             total_max,
@@ -170,11 +175,13 @@ impl Broker {
             watch: None,
             lobbies: Vec::new(),
             keys,
+            bridges,
             router,
             seed,
             log,
         };
         broker.admit(doors, watched).map_err(StartError::Thread)?;
+        broker.bridges.apply(config, plans).map_err(StartError::Thread)?;
         Ok(broker)
     }
 
@@ -245,7 +252,8 @@ impl Broker {
     }
 
     /// Tells every client, sends the wills, closes all and waits until it is done.
-    pub fn stop(self) {
+    pub fn stop(mut self) {
+        self.bridges.stop();
         self.stop.store(true, Ordering::Release);
         self.lobbies.iter().for_each(LobbyDoor::wake);
         drop(self.watch);
@@ -265,10 +273,11 @@ impl Broker {
     }
 }
 
-/// Loads certificates, keys and lists of all listeners as a start would, and forgets them: warnings, also of certificates
+/// Loads certificates, keys and lists of all listeners and bridges as a start would, and forgets them: warnings, also of certificates
 /// that have ended or soon will, or every error.
 pub fn check_certificates(config: &Config) -> Result<Vec<String>, Vec<String>> {
     let (_, mut warnings) = Made::of(config.listeners.iter().cloned().map(Some).collect(), None)?;
+    warnings.extend(Plan::all(config)?.1);
     warnings.extend(tls::ending(config, SystemTime::now()));
     Ok(warnings)
 }

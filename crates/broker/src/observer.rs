@@ -25,6 +25,11 @@ impl Observe for LogObserver {
 
     fn on(&mut self, _: Time, event: Event<'_>) {
         match event {
+            // the broker's own clients tell of themselves
+            Event::Opened { peer }
+            | Event::Connected(Connected { peer, .. })
+            | Event::Disconnected { peer, .. }
+                if peer == Peer::INSIDE => {}
             Event::Opened { peer } if self.log.connection_messages() => self.opened(peer),
             Event::Connected(c) => self.connected(&c),
             Event::Disconnected { peer, client_id, username, cause } if self.log.connection_messages() => {

@@ -4,6 +4,7 @@
 //! force, and nothing of that can fail.
 
 use crate::acceptor::{Door, DoorChange, DoorTerms};
+use crate::bridge::Plan;
 use crate::inbox::Letter;
 use crate::limits::RELOAD_TIME_MAX;
 use crate::listeners::{self, Place, Slot, State};
@@ -24,6 +25,7 @@ struct Prepared {
     slots: Vec<Slot>,
     read: Read,
     made: Made,
+    bridges: Vec<Plan>,
     log: log::Prepared,
     opened: Vec<Door>,
     /// Listeners (by their place in the configuration) whose sockets are in the way of each other's.
@@ -62,6 +64,7 @@ impl Broker {
         let read = collect(Read::all(&config.listeners), &mut complaints);
         let open = |s: &Slot| (s.state == State::Open).then(|| s.listener.clone());
         let made = collect(Made::of(slots.iter().map(open).collect(), self.keys.clone()), &mut complaints);
+        let bridges = collect(Plan::all(config), &mut complaints);
         let log = collect(Log::prepare(&config.log).map_err(|e| vec![e]), &mut complaints);
         let (mut opened, mut blocked) = (Vec::new(), Vec::new());
         for (i, (listener, place)) in config.listeners.iter().zip(&places).enumerate() {
@@ -72,10 +75,12 @@ impl Broker {
                 Err(e) => complaints.push(complaint(listener, &e)),
             }
         }
-        match (read, made, log) {
-            (Some((read, mut warnings)), Some((made, more)), Some(log)) if complaints.is_empty() => {
-                warnings.extend(more);
-                Ok(Prepared { places, slots, read, made, log, opened, blocked, warnings })
+        match (read, made, bridges, log) {
+            (Some((read, mut warnings)), Some((made, more)), Some((bridges, of_bridges)), Some(log))
+                if complaints.is_empty() =>
+            {
+                warnings.extend(more.into_iter().chain(of_bridges));
+                Ok(Prepared { places, slots, read, made, bridges, log, opened, blocked, warnings })
             }
             _ => Err(complaints),
         }
@@ -142,7 +147,7 @@ impl Broker {
     }
 
     fn commit(&mut self, config: &Config, prepared: Prepared) {
-        let Prepared { places, mut slots, read, made, log, opened, warnings, .. } = prepared;
+        let Prepared { places, mut slots, read, made, bridges, log, opened, warnings, .. } = prepared;
         self.log.commit(log);
         for warning in warnings {
             self.log.warning(warning);
@@ -173,6 +178,9 @@ impl Broker {
         self.change_doors(&slots, &kept, opened, self.total_max);
         self.sys.send(sys::Job::Configure(config.sys_interval, control::listed(config))).ok();
         self.slots = slots;
+        if let Err(e) = self.bridges.apply(config, bridges) {
+            self.log.error(format!("Error: Bridges cannot be started: {e}."));
+        }
         if watched && let Err(e) = self.ensure_watch() {
             self.log.error(format!("Error: Certificates are not watched: {e}."));
         }

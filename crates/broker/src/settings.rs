@@ -21,6 +21,7 @@ pub(crate) fn settings(config: &Config, slots: &[Slot], seed: u64) -> Settings {
     Settings {
         limits: limits(config),
         listeners: listeners.collect(),
+        inside: inside(config),
         queue_qos0: config.delivery.queue_qos0_messages,
         upgrade_outgoing_qos: config.delivery.upgrade_outgoing_qos,
         allow_duplicates: config.delivery.allow_duplicate_messages,
@@ -30,6 +31,13 @@ pub(crate) fn settings(config: &Config, slots: &[Slot], seed: u64) -> Settings {
         store_epoch: None,
         seed,
     }
+}
+
+/// For the broker's own clients.
+fn inside(config: &Config) -> ListenerSettings {
+    let retain_available = config.delivery.retain_available;
+    let limits = ListenerLimits { retain_available, ..ListenerLimits::default() };
+    ListenerSettings { limits, allow_anonymous: true, ..ListenerSettings::default() }
 }
 
 fn limits(config: &Config) -> Limits {

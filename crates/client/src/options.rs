@@ -127,10 +127,31 @@ impl Options {
         self
     }
 
+    /// How many above that are taken nevertheless, for servers that miscount after a connection was lost.
+    #[must_use]
+    pub fn receive_tolerance(mut self, messages: u16) -> Self {
+        self.protocol.receive_tolerance = messages;
+        self
+    }
+
     /// The largest packet we take, in bytes: announced in MQTT 5, enforced in all versions.
     #[must_use]
     pub fn maximum_packet_size(mut self, bytes: u32) -> Self {
         self.protocol.maximum_packet_size = Some(bytes);
+        self
+    }
+
+    /// The largest packet we send, in bytes, even if the server takes larger ones.
+    #[must_use]
+    pub fn outgoing_packet_max(mut self, bytes: u32) -> Self {
+        self.protocol.outgoing_packet_max = Some(bytes);
+        self
+    }
+
+    /// Send with a lower `QoS`, or not retained, what the server does not take otherwise, instead of failing.
+    #[must_use]
+    pub fn adapt(mut self, on: bool) -> Self {
+        self.protocol.adapt = on;
         self
     }
 
@@ -181,6 +202,13 @@ impl Options {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self.protocol.connack_timeout = timeout;
+        self
+    }
+
+    /// How long to wait for CONNACK, if not as long as for the transport; after [`Self::connect_timeout`].
+    #[must_use]
+    pub fn connack_timeout(mut self, timeout: Duration) -> Self {
         self.protocol.connack_timeout = timeout;
         self
     }

@@ -94,6 +94,7 @@ pub struct TlsBuilder {
     minimum: Option<TlsVersion>,
     maximum: Option<TlsVersion>,
     ciphers: Option<String>,
+    ciphers_tls13: Option<String>,
     key_log: Option<PathBuf>,
 }
 
@@ -170,6 +171,13 @@ impl TlsBuilder {
         self
     }
 
+    /// The same for TLS 1.3.
+    #[must_use]
+    pub fn ciphers_tls13(mut self, list: impl Into<String>) -> Self {
+        self.ciphers_tls13 = Some(list.into());
+        self
+    }
+
     /// Append the keys of each connection to this file, for programs that decrypt captures. Whoever can read it can
     /// read everything.
     #[must_use]
@@ -181,7 +189,10 @@ impl TlsBuilder {
     /// Reads and checks everything. What is wrong is [`Error::Setup`], which names the file; a file has at most
     /// 64 MiB.
     pub fn build(self) -> Result<Tls, Error> {
-        let ciphers = ciphers::provider(self.ciphers.as_deref(), None, &mut Vec::new());
+        let ciphers = {
+            let (old, new) = (self.ciphers.as_deref(), self.ciphers_tls13.as_deref());
+            ciphers::provider(old, new, &mut Vec::new())
+        };
         let provider = Arc::new(ciphers.map_err(Error::Setup)?);
         let wanted = self.minimum.unwrap_or(TlsVersion::V1_2)..=self.maximum.unwrap_or(TlsVersion::V1_3);
         let versions: Vec<_> = [(TlsVersion::V1_3, &TLS13), (TlsVersion::V1_2, &TLS12)]

@@ -102,6 +102,11 @@ impl Transport {
         }
     }
 
+    /// Opens it as a client does before CONNECT, for those who have more to do with the bytes.
+    pub async fn connect(&self) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>, Error> {
+        self.open(None, true).await
+    }
+
     async fn open(&self, bind: Option<IpAddr>, nodelay: bool) -> Result<Box<dyn Stream>, Error> {
         let mut stream = self.link.open(bind, nodelay).await?;
         if let Some(tls) = &self.tls {

@@ -514,11 +514,11 @@ pub static OPTIONS: &[Opt] = &[
     option("bridge_reload_type", "lazy", Set::Choice(&words_of(["lazy", "immediate"]),
         |d, v| d.bridge().reload_type = if v == "lazy" { BridgeReload::Lazy } else { BridgeReload::Immediate }),
         "When a reload changes a connected bridge: when it connects the next time, or at once.").bridge(),
-    flag("cleansession", "false", |d, v| words::bridge_cleansession(d, v), "Forgets the session at the other broker when the connection ends.").bridge(),
-    flag("local_cleansession", "", |d, v| words::bridge_local_cleansession(d, v), "Forgets the session at this broker, and what waits in it, when the connection ends; without it as 'cleansession'.").bridge(),
-    int("keepalive_interval", "60", range(i32::MIN, 65535, "Bridge keepalive value too high."), |d, v| words::bridge_keepalive(d, v), "Keep-alive in seconds, at least 5.").bridge(),
-    int("idle_timeout", "60", ANY, |d, v| words::bridge_idle_timeout(d, v), "Seconds without messages after which a lazy bridge stops.").bridge(),
-    int("threshold", "10", ANY, |d, v| words::bridge_threshold(d, v), "Waiting messages that start a lazy bridge.").bridge(),
+    flag("cleansession", "false", words::bridge_cleansession, "Forgets the session at the other broker when the connection ends.").bridge(),
+    flag("local_cleansession", "", words::bridge_local_cleansession, "Forgets the session at this broker, and what waits in it, when the connection ends; without it as 'cleansession'.").bridge(),
+    int("keepalive_interval", "60", range(i32::MIN, 65535, "Bridge keepalive value too high."), words::bridge_keepalive, "Keep-alive in seconds, at least 5.").bridge(),
+    int("idle_timeout", "60", ANY, words::bridge_idle_timeout, "Seconds without messages after which a lazy bridge stops.").bridge(),
+    int("threshold", "10", ANY, words::bridge_threshold, "Waiting messages that start a lazy bridge.").bridge(),
     option("start_type", "automatic", Set::Choice(
         &[("automatic", Support::Supported), ("lazy", Support::Supported), ("once", Support::Supported), ("manual", Support::Refused("Use 'lazy' or 'once'."))],
         |d, v| d.bridge().start_type = match v {

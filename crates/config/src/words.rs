@@ -316,7 +316,7 @@ pub(crate) fn connection(d: &mut Draft, line: &Line) -> Outcome {
         }
         Ok(name)
     });
-    d.open_bridge(*outcome.as_ref().unwrap_or(&""))?;
+    d.open_bridge(outcome.as_ref().unwrap_or(&""))?;
     outcome.map(drop)
 }
 

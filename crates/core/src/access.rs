@@ -29,13 +29,16 @@ pub trait Authorize: Send + Sync + Debug {
 pub struct Source {
     pub client_id: Box<str>,
     pub username: Option<Box<str>>,
-    pub access: Arc<dyn Authorize>,
+    /// `None`: it may publish everything.
+    pub access: Option<Arc<dyn Authorize>>,
+    /// A bridge, which brought the message from another broker.
+    pub bridge: bool,
 }
 
 impl Source {
     pub fn may_write(&self, topic: &str) -> bool {
         let who = Who { client_id: &self.client_id, username: self.username.as_deref() };
-        self.access.check(who, Access::Write, topic).is_ok()
+        self.access.as_ref().is_none_or(|a| a.check(who, Access::Write, topic).is_ok())
     }
 }
 

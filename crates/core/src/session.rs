@@ -145,10 +145,11 @@ impl Session {
         }
     }
 
-    /// The author of what this session publishes, where there are rules for it.
-    pub(crate) fn source(&self) -> Option<Source> {
-        let access = self.access.clone()?;
-        Some(Source { client_id: self.client_id.clone(), username: self.username.clone(), access })
+    /// The author of what this session publishes, where there are rules for it or it is a bridge.
+    pub(crate) fn source(&self, bridge: bool) -> Option<Source> {
+        let (client_id, username) = (self.client_id.clone(), self.username.clone());
+        let access = self.access.clone();
+        (bridge || access.is_some()).then_some(Source { client_id, username, access, bridge })
     }
 
     /// QoS 2 towards the broker. [MQTT-4.3.3-2]

@@ -43,10 +43,14 @@ pub struct Config {
     pub session_expiry: Option<u32>,
     /// Unacknowledged `QoS` 1 and 2 messages the server may have under way to us (MQTT 5).
     pub receive_maximum: Option<u16>,
+    /// How many above that are taken nevertheless: some servers miscount after a connection was lost.
+    pub receive_tolerance: u16,
     /// The largest packet we take, in bytes: announced in MQTT 5, enforced in all versions.
     pub maximum_packet_size: Option<u32>,
     /// The largest packet we send, in bytes, whatever the server takes.
     pub outgoing_packet_max: Option<u32>,
+    /// Send with a lower `QoS`, or not retained, what the server does not take otherwise.
+    pub adapt: bool,
     /// How many topic aliases the server may use (MQTT 5).
     pub topic_alias_maximum: u16,
     pub request_response_information: Option<bool>,
@@ -82,8 +86,10 @@ impl Default for Config {
             will: None,
             session_expiry: None,
             receive_maximum: None,
+            receive_tolerance: 0,
             maximum_packet_size: None,
             outgoing_packet_max: None,
+            adapt: false,
             topic_alias_maximum: 0,
             request_response_information: None,
             request_problem_information: None,

@@ -46,10 +46,11 @@ enum Stage {
 impl Incoming {
     pub(super) fn new(config: &Config) -> Self {
         let v5 = config.version == Version::V5;
+        let receive_maximum = config.receive_maximum.filter(|_| v5).unwrap_or(u16::MAX);
         Self {
             open: HashMap::default(),
             open_here: 0,
-            receive_maximum: usize::from(config.receive_maximum.filter(|_| v5).unwrap_or(u16::MAX)),
+            receive_maximum: usize::from(receive_maximum.saturating_add(config.receive_tolerance)),
             manual_ack: config.manual_ack,
             aliases: Vec::new(),
             alias_maximum: if v5 { config.topic_alias_maximum } else { 0 },

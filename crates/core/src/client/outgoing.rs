@@ -12,6 +12,8 @@ pub(super) struct PublishLimits {
     pub(super) maximum_qos: Qos,
     pub(super) retain_available: bool,
     pub(super) topic_alias_maximum: u16,
+    /// Messages are made to fit.
+    pub(super) adapt: bool,
 }
 
 #[derive(Debug)]
@@ -135,7 +137,12 @@ impl Outgoing {
         free_id: impl FnOnce(&Self) -> Option<NonZeroU16>,
         outlet: &mut Outlet,
     ) -> bool {
-        let Some(next) = self.queue.front() else { return false };
+        let Some(next) = self.queue.front_mut() else { return false };
+        if limits.adapt {
+            let message = &mut next.message;
+            message.qos = message.qos.min(limits.maximum_qos);
+            message.retain &= limits.retain_available;
+        }
         let acked = next.message.qos != Qos::AtMostOnce;
         if acked && !self.window_open() {
             return false;

@@ -92,6 +92,7 @@ impl Protocol {
                 maximum_qos: Qos::ExactlyOnce,
                 retain_available: true,
                 topic_alias_maximum: 0,
+                adapt: config.adapt,
             },
             last_id: 0,
             proof: Proof::NotWanted,
@@ -302,6 +303,11 @@ impl Protocol {
         if frame.kind == PacketType::Publish && self.state == State::Online {
             return self.incoming.handle_publish(frame, &mut self.outlet);
         }
+        if self.state == State::Handshake && self.is_refusal_of_version(frame) {
+            let (reason, properties) =
+                (ReasonCode::UnsupportedProtocolVersion, grovemq_codec::ConnAckProperties::default());
+            return self.handle_connack(now, &ConnAck { session_present: false, reason, properties });
+        }
         let packet = Packet::parse(frame, self.config.version)?;
         self.outlet.note(Direction::Received, &packet);
         match (self.state, &packet) {
@@ -323,6 +329,11 @@ impl Protocol {
             _ => return Err(grovemq_codec::Error::Protocol("a packet the server may not send now")),
         }
         Ok(())
+    }
+
+    /// A server of 3.x refuses an MQTT 5 client in its own words.
+    fn is_refusal_of_version(&self, frame: &Frame<'_>) -> bool {
+        self.config.version == Version::V5 && frame.kind == PacketType::ConnAck && frame.body == [0, 1]
     }
 
     fn handle_connack(&mut self, now: Time, ack: &ConnAck<'_>) -> Result<(), grovemq_codec::Error> {
@@ -350,6 +361,7 @@ impl Protocol {
             maximum_qos: info.maximum_qos,
             retain_available: info.retain_available,
             topic_alias_maximum: info.topic_alias_maximum,
+            adapt: self.config.adapt,
         };
         self.incoming.start(session_present);
         self.requests.start(&info, session_present);

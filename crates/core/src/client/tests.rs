@@ -682,6 +682,15 @@ fn more_than_receive_maximum_is_a_violation() {
     assert_eq!(closed(&bench.events()), None);
     bench.feed(&publish("a", Qos::AtLeastOnce, 4, None));
     assert!(matches!(closed(&bench.events()), Some(Error::Protocol(_))));
+    // unless some more are tolerated
+    let config = Config { receive_maximum: Some(1), receive_tolerance: 1, ..v5() };
+    let mut bench = Bench::online(config);
+    for n in 1..=2 {
+        bench.feed(&publish("a", Qos::ExactlyOnce, n, None));
+    }
+    assert_eq!(closed(&bench.events()), None);
+    bench.feed(&publish("a", Qos::ExactlyOnce, 3, None));
+    assert!(matches!(closed(&bench.events()), Some(Error::Protocol(_))));
 }
 
 #[test]
@@ -772,6 +781,42 @@ fn manual_acknowledgement_of_what_the_server_has_forgotten() {
     assert_eq!(bench.sent(), []);
     bench.client.ack(NOW, third);
     assert_eq!(bench.sent().len(), 1);
+}
+
+#[test]
+fn a_server_of_3_x_refuses_in_its_own_words() {
+    let mut bench = Bench::new(v5());
+    bench.client.handle_connected(NOW).unwrap();
+    bench.client.handle_input(NOW, &[0x20, 2, 0, 1]);
+    let events = bench.events();
+    let refused =
+        |e: &Event| matches!(e, Event::Refused(r) if r.reason == ReasonCode::UnsupportedProtocolVersion);
+    assert!(events.iter().any(refused), "{events:?}");
+}
+
+#[test]
+fn messages_are_made_to_fit_where_that_is_wanted() {
+    let limits = ConnAckProperties {
+        maximum_qos: Some(0),
+        retain_available: Some(false),
+        ..ConnAckProperties::default()
+    };
+    for (adapt, outgoing_packet_max) in [(true, None), (false, None), (true, Some(10))] {
+        let mut bench = Bench::new(Config { outgoing_packet_max, adapt, ..v5() });
+        bench.connect(false, limits.clone());
+        let message = Message::new("a", "12345").qos(Qos::AtLeastOnce).retain(true);
+        bench.client.publish(NOW, message, Some(1)).unwrap();
+        let (events, sent) = bench.events_and_sent();
+        let Some(Event::Published { result, .. }) = events.last() else { panic!("{events:?}") };
+        match outgoing_packet_max {
+            Some(limit) => assert_eq!(*result, Err(Error::TooLarge { size: 11, limit })),
+            None if adapt => {
+                let [PacketNote::Publish { qos, retain, .. }] = &sent[..] else { panic!("{sent:?}") };
+                assert_eq!((*qos, *retain, result.is_ok()), (Qos::AtMostOnce, false, true));
+            }
+            None => assert!(matches!(result, Err(Error::Unsupported(_)))),
+        }
+    }
 }
 
 #[test]

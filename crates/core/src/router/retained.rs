@@ -57,10 +57,12 @@ impl Retained {
         self.messages.get(topic).map(|kept| &kept.message)
     }
 
-    /// Appends matching messages to `found`, looking at no more than `budget` topics; moves the cursor on.
+    /// Appends matching messages to `found`, looking at no more than `budget` topics; moves the cursor on. Those that the
+    /// bridge `except` has brought are left out.
     pub fn collect(
         &self,
         filter: &str,
+        except: Option<&str>,
         cursor: &mut Cursor,
         mut budget: usize,
         found: &mut Vec<Arc<Message>>,
@@ -69,7 +71,7 @@ impl Retained {
             return;
         }
         if !topic::is_wildcard(filter) {
-            let kept = self.messages.get(filter).filter(|kept| kept.is_valid());
+            let kept = self.messages.get(filter).filter(|kept| kept.is_for(except));
             found.extend(kept.map(|kept| kept.message.clone()));
             *cursor = Cursor::End;
             return;
@@ -92,7 +94,7 @@ impl Retained {
             }
             budget -= 1;
             last = Some(name);
-            if topic::matches(filter, name) && kept.is_valid() {
+            if topic::matches(filter, name) && kept.is_for(except) {
                 found.push(kept.message.clone());
             }
         }
@@ -163,8 +165,10 @@ struct Kept {
 }
 
 impl Kept {
-    fn is_valid(&self) -> bool {
-        self.source.as_ref().is_none_or(|s| s.may_write(self.message.topic()))
+    /// It may be given out, and did not come from the bridge `except`.
+    fn is_for(&self, except: Option<&str>) -> bool {
+        let echo = |s: &Source| s.bridge && except == Some(&*s.client_id);
+        self.source.as_ref().is_none_or(|s| !echo(s) && s.may_write(self.message.topic()))
     }
 }
 

@@ -461,7 +461,7 @@ mod retained {
                 Op::Sweep { now, budget } => self.sweep(now, budget),
                 Op::Collect { filter } => {
                     let mut found = Vec::new();
-                    self.retained.collect(&filter, &mut Cursor::Start, usize::MAX, &mut found);
+                    self.retained.collect(&filter, None, &mut Cursor::Start, usize::MAX, &mut found);
                     let found: Vec<_> = found.iter().map(|m| (m.topic(), m.payload())).collect();
                     let expected = self.matching(&filter);
                     let expected: Vec<_> = expected.iter().map(|t| (&**t, &*self.model[t].0)).collect();
@@ -497,7 +497,7 @@ mod retained {
             let mut changes = changes.iter();
             while cursor != Cursor::End {
                 let before = found.len();
-                self.retained.collect(filter, &mut cursor, budget, &mut found);
+                self.retained.collect(filter, None, &mut cursor, budget, &mut found);
                 assert!(found.len() - before <= budget);
                 for m in &found[before..] {
                     assert_eq!(m.payload(), self.model[m.topic()].0, "the value of that moment");

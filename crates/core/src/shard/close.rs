@@ -93,7 +93,7 @@ impl Shard {
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         self.timers.stop(session.will_due.take(), Timer::Will(session_key));
         let Some(will) = session.will.take() else { return };
-        let source = session.source();
+        let source = session.source(false);
         let Will { message, expiry, .. } = *will;
         let message = match expiry {
             None => message,

@@ -199,7 +199,8 @@ impl Shard {
             let mut slot = slot;
             let shared = message.retain.then(|| message.to_shared());
             if let Some(message) = &shared {
-                let source = self.clients.sessions.get(session).and_then(Session::source);
+                let bridge = self.clients.connections.get(key).is_some_and(|c| c.bridge || c.is_inside());
+                let source = self.clients.sessions.get(session).and_then(|s| s.source(bridge));
                 self.keep(message.clone(), source);
                 // matched after it was kept: who subscribes meanwhile on another shard misses it on neither way
                 slot = self.lookup(message.topic(), u32::try_from(slot).unwrap_or(0));
@@ -334,7 +335,9 @@ impl Shard {
     /// Makes a message the retained one of its topic.
     fn keep(&mut self, message: Arc<Message>, source: Option<Source>) {
         let max = self.settings.limits.retained_max as usize;
-        let source = source.filter(|_| self.settings.check_retain_source).map(Arc::new);
+        let check = self.settings.check_retain_source;
+        let source = source.map(|s| Source { access: s.access.filter(|_| check), ..s });
+        let source = source.filter(|s| s.bridge || s.access.is_some()).map(Arc::new);
         if self.router.retained_mut().set_from(message.clone(), source, max)
             && !message.topic().starts_with(SYS)
         {

@@ -204,7 +204,9 @@ impl Shard {
     fn replay_filter(&mut self, now: Time, session_key: Key, filter: Box<str>, mut replay: Replay) {
         let Some(session) = self.clients.sessions.get(session_key) else { return };
         let mut found = Vec::new();
-        self.router.retained().collect(&filter, &mut replay.cursor, REPLAY_TOPICS, &mut found);
+        // [MQTT-3.8.3-3] else a bridge would undo what has happened at the other broker meanwhile
+        let except = replay.options.no_local.then_some(&*session.client_id);
+        self.router.retained().collect(&filter, except, &mut replay.cursor, REPLAY_TOPICS, &mut found);
         let access = session.access.clone();
         let (id, user) = (session.client_id.clone(), session.username.clone());
         let who = Who { client_id: &id, username: user.as_deref() };

@@ -352,6 +352,14 @@ fn bridges_of_3_x() {
     assert_eq!(bench.take("s"), ["PUBLISH t q0 x"]);
     assert_eq!(bench.feed("s", &retained("t", "y")), ["PUBLISH t q0 y"]);
     assert_eq!(bench.take("b"), ["PUBLISH t q0 retain y"]);
+    // nor does what it has brought come back when it subscribes again
+    bench.feed("b", &retained("t", "z"));
+    bench.take("s");
+    assert_eq!(bench.feed("b", &subscribe(&[("t", options(0))])), ["SUBACK #1 [Success]"]);
+    assert_eq!(
+        bench.feed("s", &subscribe(&[("t", options(0))])),
+        ["SUBACK #1 [Success]", "PUBLISH t q0 retain z"]
+    );
     // a shared subscription is an ordinary one
     bench.feed("b", &subscribe(&[("$share/g/u", options(0))]));
     assert_eq!(bench.feed("b", &retained("u", "x")), ["PUBLISH u q0 x"]);
