@@ -42,9 +42,14 @@ impl Up {
     }
 }
 
+/// Where it keeps messages: not among those of whoever runs the test.
+fn state(port: u16) -> String {
+    format!("{}/up-{port}", env!("CARGO_TARGET_TMPDIR"))
+}
+
 fn command(port: u16, options: &[&str]) -> Command {
     let mut command = peers::ours("up");
-    command.args(["--port", &port.to_string()]).args(options);
+    command.args(["--port", &port.to_string()]).args(options).env("XDG_STATE_HOME", state(port));
     command
 }
 
@@ -120,6 +125,7 @@ fn the_greeting_says_what_runs_where_and_what_to_try() {
         "GroveMQ {}
 
   broker  127.0.0.1 and [::1], port {port}, this machine only (--public opens it)
+          keeps messages for absent clients in {state}/grovemq/up-{port}
   thing   button0 (D3), potentiometer0 (A0), clock0, led0 (D4), led1 (D5)
           on a simulated GrovePi board
 
@@ -131,7 +137,8 @@ fn the_greeting_says_what_runs_where_and_what_to_try() {
 
   words   press, release, knob 0…1023, quit
 ",
-        env!("CARGO_PKG_VERSION")
+        env!("CARGO_PKG_VERSION"),
+        state = state(port),
     );
     let lines = up.program.stdout_lines().join("\n");
     assert!(lines.starts_with(&greeting), "{lines}");
@@ -140,6 +147,33 @@ fn the_greeting_says_what_runs_where_and_what_to_try() {
     publish.args(["-p", &port.to_string(), "-t", &format!("{ip}/sensors/button0"), "-m", "True"]);
     Program::run(&mut publish, b"", SOON).success();
     up.shows("button0 released  potentiometer0    0    led0 on    led1 off");
+}
+
+/// A retained message is there when everything is started again, also after SIGKILL, unless nothing was to be kept.
+#[test]
+fn messages_are_kept() {
+    let port = free_port();
+    let start = |options: &[&str]| {
+        let up = Program::start(&mut command(port, options));
+        up.wait_for_stdout("  words   ", SOON);
+        up
+    };
+    let up = start(&["--no-thing"]);
+    let mut publish = peers::ours("pub");
+    publish.args(["-p", &port.to_string(), "-t", "kept", "-m", "this", "-r", "-q", "1"]);
+    Program::run(&mut publish, b"", SOON).success();
+    up.kill();
+    drop(up);
+    let read = || {
+        let mut subscribe = peers::ours("sub");
+        subscribe.args(["-p", &port.to_string(), "-t", "kept", "-C", "1", "-W", "2"]);
+        Program::run(&mut subscribe, b"", SOON).text()
+    };
+    let up = start(&["--no-thing"]);
+    assert_eq!(read(), "this\n");
+    drop(up);
+    let _up = start(&["--no-thing", "--no-store"]);
+    assert_eq!(read(), "");
 }
 
 #[test]

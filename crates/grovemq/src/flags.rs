@@ -87,7 +87,7 @@ pub(crate) enum Action {
     },
     /// `-D command name [key] value`
     Property,
-    /// `-o file`, which [`file`] has looked for before.
+    /// `-o file`, which [`mod@file`] has looked for before.
     OptionsFile,
     Help,
     Version,
