@@ -27,7 +27,7 @@ pub struct Bridge {
     pub attempt_unsubscribe: bool,
     /// Address to connect from.
     pub bind_address: Option<IpAddr>,
-    /// Bytes of a packet the other broker may send (MQTT 5).
+    /// Bytes of a packet sent to the other broker.
     pub max_packet_size: Option<u32>,
     /// Topic aliases the other broker may use (MQTT 5).
     pub max_topic_alias: u16,

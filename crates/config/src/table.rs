@@ -504,7 +504,7 @@ pub static OPTIONS: &[Opt] = &[
     }), "MQTT version of the bridge.").bridge(),
     flag("bridge_attempt_unsubscribe", "true", |d, v| d.bridge().attempt_unsubscribe = v, "Ends subscriptions left over at the other broker.").bridge(),
     special("bridge_bind_address", "ADDRESS", words::bridge_bind_address, "Address to connect from.").bridge(),
-    int("bridge_max_packet_size", "0", ANY, |d, v| d.bridge().max_packet_size = positive(v), "Bytes of a packet the other broker may send; 0 is no limit.").bridge(),
+    int("bridge_max_packet_size", "0", ANY, |d, v| d.bridge().max_packet_size = positive(v), "Bytes of a packet sent to the other broker; larger messages stay here. 0 is no limit but the other broker's own.").bridge(),
     int("bridge_max_topic_alias", "10", range(0, 65535, "bridge_max_topic_alias must be > 0 and <= 65535."), |d, v| d.bridge().max_topic_alias = positive_u16(v).unwrap_or(0), "Topic aliases the other broker may use.").bridge(),
     flag("bridge_outgoing_retain", "true", |d, v| d.bridge().outgoing_retain = v, "Messages sent out stay retained.").bridge(),
     int("bridge_receive_maximum", "", range(1, 65535, "bridge_receive_maximum must be greater than 0 and lower than 65536."), |d, v| d.bridge().receive_maximum = positive_u16(v), "QoS 1 and 2 messages on their way to the bridge at a time; without it max_inflight_messages.").bridge(),
