@@ -26,12 +26,16 @@ cargo xtask test [SECTION…]   every check and test; or only these sections:
 cargo xtask nightly [TARGET…] each fuzz target for a minute (needs cargo-fuzz)
       --seconds N             for so long instead
 
-cargo xtask bench             the release build, Debian's mosquitto and the floor, measured in turns
+cargo xtask bench             the release build and its peers, measured in turns; writes docs/benchmarks.md and .svg
       --mqload PATH           the load generator (or MQLOAD in the environment)
-      --nullbroker PATH       the floor (or NULLBROKER); without it that column stays empty
+      --nullbroker PATH       the floor, which only copies (or NULLBROKER); without it that column is left out
       --binary PATH           another build in place of the release build, which is then not made
+      --peers NAME[,NAME…]    of: mosquitto nats rumqttd floor; the first two are installed if this runs as root, the
+                              third, which is not measured unless named, is built below target/
       --rounds N              rounds, of which the median counts (3)
-      --only NAME[,NAME…]     of: qos0 qos1 qos2 fanout connect idle
+      --quick                 one short round, nothing is written
+      --only NAME[,NAME…]     these scenarios, nothing is written; a wrong name shows all
+      --write                 writes all the same
 
 cargo xtask bench --guard     instructions per message in the core, against the committed figures (needs valgrind)
       --update                writes them anew

@@ -1,0 +1,388 @@
+//! What is measured: mqload's arguments, the figures in its report, and what a broker is told beyond the usual.
+
+use super::brokers::Peer;
+
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) mqload: &'static [&'static str],
+    /// Messages for a slow broker. Those that are several times as fast get as many times more, so that all are
+    /// measured for about as long; 0 where mqload's arguments say it all.
+    pub(super) messages: u32,
+    /// Another mqload at work beside the measured one, again and again until that has ended.
+    pub(super) beside: &'static [&'static str],
+    /// Who takes part, beside ours.
+    pub(super) peers: &'static [Peer],
+    /// Configuration of these brokers in addition to the usual, in each one's own language; `{dir}` is a folder of its own.
+    pub(super) lines: &'static [(Peer, &'static str)],
+    /// Holds still by itself, and takes long.
+    pub(super) once: bool,
+    /// Measured only if it is named.
+    pub(super) long: bool,
+    pub(super) figures: &'static [Figure],
+}
+
+/// A number in mqload's report, found by the words around it.
+pub(super) struct Figure {
+    pub(super) name: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) before: &'static str,
+    pub(super) after: &'static str,
+    pub(super) better: Better,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Better {
+    More,
+    Less,
+}
+
+const fn more(name: &'static str, unit: &'static str, before: &'static str, after: &'static str) -> Figure {
+    Figure { name, unit, before, after, better: Better::More }
+}
+
+const fn less(name: &'static str, unit: &'static str, before: &'static str, after: &'static str) -> Figure {
+    Figure { name, unit, before, after, better: Better::Less }
+}
+
+const FLOW: &[Figure] = &[
+    more("rate", "deliveries/s", "delivered ", "/s"),
+    less("cpu", "µs CPU per delivery", "broker cpu ", " us"),
+];
+const LATENCY: &[Figure] = &[
+    less("p50", "µs, median", " p50 ", " "),
+    less("p99", "µs, 99 of 100", " p99 ", " "),
+    less("p99.9", "µs, 999 of 1000", " p99.9 ", " "),
+];
+const CONNECT: &[Figure] = &[
+    more("rate", "connects/s", "connect: ", " connections/s"),
+    less("cpu", "µs CPU per connect", "broker cpu ", " us"),
+];
+const IDLE: &[Figure] = &[
+    less("memory", "KiB per connection", "idle: ", " KiB per"),
+    less("cpu", "% CPU at rest", "cpu while idle ", " %"),
+];
+const FILTERS: &[Figure] = &[
+    more("rate", "deliveries/s", "delivered ", "/s"),
+    less("cpu", "µs CPU per delivery", "broker cpu ", " us"),
+    more("subscribed", "filters subscribed/s", " s, ", "/s"),
+    less("memory", "bytes per filter", "subscriptions: ", " bytes per"),
+];
+const RETAINED: &[Figure] = &[
+    more("stored", "stored/s", "stored ", "/s"),
+    more("read", "read/s", " s, ", "/s"),
+    less("memory", "bytes per message", "retained: ", " bytes per"),
+];
+const QUEUED: &[Figure] = &[
+    more("stored", "stored/s", "stored ", "/s"),
+    more("drained", "drained/s", " s, ", "/s"),
+    less("cpu", "µs CPU per message", "broker cpu ", " us"),
+];
+
+use Peer::{Debian, Floor, Nats, Ours, Rumqttd};
+
+const WITH_FLOOR: &[Peer] = &[Debian, Nats, Rumqttd, Floor];
+const BROKERS: &[Peer] = &[Debian, Nats, Rumqttd];
+/// Those that speak MQTT 5, on the same port as everything else.
+const MQTT_5: &[Peer] = &[Debian];
+/// Those with shared subscriptions, `QoS` 2, or no limit where the others have one.
+const MOSQUITTO: &[Peer] = &[Debian];
+
+const PLAIN: Scenario = Scenario {
+    name: "",
+    title: "",
+    mqload: &[],
+    messages: 0,
+    beside: &[],
+    peers: BROKERS,
+    lines: &[],
+    once: false,
+    long: false,
+    figures: FLOW,
+};
+
+const ONE_SHARD: &[(Peer, &str)] = &[(Ours, "shards 1\n")];
+const DURABLE: &[(Peer, &str)] = &[
+    (Ours, "persistence true\npersistence_location {dir}/\n"),
+    (Debian, "persistence true\npersistence_location {dir}/\nautosave_interval 1\n"),
+];
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "qos0",
+        title: "QoS 0, 1→1, 100 B",
+        mqload: &["throughput"],
+        messages: 300_000,
+        peers: WITH_FLOOR,
+        ..PLAIN
+    },
+    Scenario {
+        name: "qos0-v5",
+        title: "QoS 0, 1→1, MQTT 5",
+        mqload: &["--v5", "throughput"],
+        messages: 300_000,
+        peers: MQTT_5,
+        ..PLAIN
+    },
+    Scenario {
+        name: "small",
+        title: "QoS 0, 1→1, 16 B",
+        mqload: &["throughput", "--payload", "16"],
+        messages: 300_000,
+        peers: WITH_FLOOR,
+        ..PLAIN
+    },
+    Scenario {
+        name: "qos1",
+        title: "QoS 1, 1→1",
+        mqload: &["throughput", "--qos", "1"],
+        messages: 60_000,
+        ..PLAIN
+    },
+    Scenario {
+        name: "qos2",
+        title: "QoS 2, 1→1",
+        mqload: &["throughput", "--qos", "2"],
+        messages: 40_000,
+        peers: &[Debian, Rumqttd],
+        ..PLAIN
+    },
+    Scenario {
+        name: "fanout",
+        title: "QoS 0, 1→100",
+        mqload: &["throughput", "--subscribers", "100"],
+        messages: 3_000,
+        peers: WITH_FLOOR,
+        ..PLAIN
+    },
+    Scenario {
+        name: "fanout-1000",
+        title: "QoS 0, 1→1000",
+        mqload: &["throughput", "--subscribers", "1000"],
+        messages: 300,
+        peers: WITH_FLOOR,
+        ..PLAIN
+    },
+    Scenario {
+        name: "fanin",
+        title: "QoS 0, 100→1",
+        mqload: &["throughput", "--publishers", "100"],
+        messages: 300_000,
+        peers: WITH_FLOOR,
+        ..PLAIN
+    },
+    Scenario {
+        name: "pairs",
+        title: "QoS 0, 100 pairs",
+        mqload: &["throughput", "--shape", "pair", "--publishers", "100", "--subscribers", "100"],
+        messages: 200_000,
+        ..PLAIN
+    },
+    Scenario {
+        name: "pairs-1",
+        title: "the same, `shards 1`",
+        mqload: &["throughput", "--shape", "pair", "--publishers", "100", "--subscribers", "100"],
+        messages: 200_000,
+        peers: &[],
+        lines: ONE_SHARD,
+        ..PLAIN
+    },
+    Scenario {
+        name: "pairs-qos1",
+        title: "QoS 1, 100 pairs",
+        mqload: &[
+            "throughput",
+            "--qos",
+            "1",
+            "--shape",
+            "pair",
+            "--publishers",
+            "100",
+            "--subscribers",
+            "100",
+        ],
+        messages: 50_000,
+        ..PLAIN
+    },
+    Scenario {
+        name: "pairs-qos1-1",
+        title: "the same, `shards 1`",
+        mqload: &[
+            "throughput",
+            "--qos",
+            "1",
+            "--shape",
+            "pair",
+            "--publishers",
+            "100",
+            "--subscribers",
+            "100",
+        ],
+        messages: 50_000,
+        peers: &[],
+        lines: ONE_SHARD,
+        ..PLAIN
+    },
+    Scenario {
+        name: "shared",
+        title: "shared subscription, 4→4",
+        mqload: &["throughput", "--shape", "shared", "--publishers", "4", "--subscribers", "4"],
+        messages: 200_000,
+        peers: MOSQUITTO,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large",
+        title: "64 KiB, 1→4",
+        mqload: &["throughput", "--payload", "65536", "--subscribers", "4", "--window", "200"],
+        messages: 4_000,
+        ..PLAIN
+    },
+    Scenario {
+        name: "huge",
+        title: "1 MiB, 1→1",
+        mqload: &["throughput", "--payload", "1048576", "--window", "8"],
+        messages: 500,
+        ..PLAIN
+    },
+    Scenario {
+        name: "latency",
+        title: "latency, 10→10 at 2,000/s",
+        mqload: &[
+            "latency",
+            "--rate",
+            "2000",
+            "--publishers",
+            "10",
+            "--subscribers",
+            "10",
+            "--messages",
+            "4000",
+        ],
+        figures: LATENCY,
+        ..PLAIN
+    },
+    Scenario {
+        name: "latency-20k",
+        title: "latency, 10 pairs at 20,000/s",
+        mqload: &[
+            "latency",
+            "--rate",
+            "20000",
+            "--shape",
+            "pair",
+            "--publishers",
+            "10",
+            "--subscribers",
+            "10",
+            "--messages",
+            "40000",
+        ],
+        figures: LATENCY,
+        ..PLAIN
+    },
+    Scenario {
+        name: "latency-qos1",
+        title: "latency, QoS 1, 1→1 at 2,000/s",
+        mqload: &["latency", "--rate", "2000", "--qos", "1", "--messages", "4000"],
+        figures: LATENCY,
+        ..PLAIN
+    },
+    Scenario {
+        name: "beside-huge",
+        title: "latency beside a client of 1 MiB messages",
+        mqload: &["latency", "--rate", "1000", "--messages", "2000"],
+        beside: &["throughput", "--payload", "1048576", "--window", "2", "--messages", "2000"],
+        figures: LATENCY,
+        ..PLAIN
+    },
+    Scenario {
+        name: "beside-subscribers",
+        title: "latency beside clients that subscribe and go",
+        mqload: &["latency", "--rate", "1000", "--messages", "2000"],
+        beside: &["subscriptions", "--filters", "20000", "--clients", "10", "--messages", "10"],
+        peers: MOSQUITTO,
+        figures: LATENCY,
+        ..PLAIN
+    },
+    Scenario {
+        name: "exact",
+        title: "100,000 exact filters",
+        mqload: &["subscriptions"],
+        messages: 100_000,
+        figures: FILTERS,
+        peers: &[Debian, Nats],
+        ..PLAIN
+    },
+    Scenario {
+        name: "wildcard",
+        title: "100,000 wildcard filters",
+        mqload: &["subscriptions", "--wildcard"],
+        messages: 100_000,
+        figures: FILTERS,
+        peers: &[Debian, Nats],
+        ..PLAIN
+    },
+    Scenario {
+        name: "retained",
+        title: "100,000 retained messages",
+        mqload: &["retained"],
+        figures: RETAINED,
+        peers: MOSQUITTO,
+        ..PLAIN
+    },
+    Scenario {
+        name: "retained-million",
+        title: "1,000,000 retained messages",
+        mqload: &["retained", "--messages", "1000000"],
+        figures: RETAINED,
+        peers: MOSQUITTO,
+        once: true,
+        long: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "queued",
+        title: "50,000 queued, QoS 1, in memory",
+        mqload: &["queued"],
+        figures: QUEUED,
+        peers: &[Debian, Rumqttd],
+        ..PLAIN
+    },
+    Scenario {
+        name: "durable",
+        title: "50,000 queued, QoS 1, on disk",
+        mqload: &["queued"],
+        figures: QUEUED,
+        peers: &[Debian, Nats],
+        lines: DURABLE,
+        ..PLAIN
+    },
+    Scenario {
+        name: "connect",
+        title: "connects",
+        mqload: &["connect", "--count", "8000"],
+        figures: CONNECT,
+        peers: &[Debian, Nats, Floor],
+        ..PLAIN
+    },
+    Scenario {
+        name: "idle",
+        title: "10,000 idle connections",
+        mqload: &["idle"],
+        figures: IDLE,
+        peers: &[Debian, Nats],
+        once: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "idle-19k",
+        title: "19,000 idle connections",
+        mqload: &["idle", "--connections", "19000"],
+        figures: IDLE,
+        peers: &[Debian, Nats],
+        once: true,
+        long: true,
+        ..PLAIN
+    },
+];
