@@ -106,3 +106,91 @@ fn commits_can_wait_for_others() {
         publisher.expect(&format!("PUBACK{{{id:04x}}}"));
     }
 }
+
+/// A session with two queued messages, and a retained one, as Debian's broker leaves them.
+fn left_by_debian() -> Broker {
+    let broker = Broker::start(Kind::Debian, STORED);
+    let mut sub = durable(&broker, "sub", "00");
+    sub.subscribe_v3("t/#", 1);
+    sub.end();
+    let mut publisher = Peer::v3(broker.port(), "pub");
+    publisher.send(
+        "PUBLISH1{\"t/a\" 0001 'one'} PUBLISH1{\"t/b\" 0002 'two'} PUBLISH1+retain{\"kept\" 0003 'kept'}",
+    );
+    publisher.expect_in_any_order("PUBACK{0001} PUBACK{0002} PUBACK{0003}");
+    broker
+}
+
+#[track_caller]
+fn has_all_of_it(broker: &Broker) {
+    let mut sub = durable(broker, "sub", "01");
+    sub.expect("PUBLISH1+dup{\"t/a\" 0001 'one'} PUBLISH1+dup{\"t/b\" 0002 'two'}");
+    sub.ping();
+    sub.end();
+    let mut reader = Peer::v3(broker.port(), "reader");
+    reader.subscribe_v3("#", 0);
+    reader.expect("PUBLISH+retain{\"kept\" 'kept'}");
+    reader.ping();
+}
+
+#[test]
+fn a_first_start_takes_over_what_debian_left() {
+    // the first restart makes Debian's broker write its file
+    let broker = left_by_debian().restart(Kind::Debian);
+    let file = broker.dir().join("mosquitto.db");
+    let before = std::fs::read(&file).unwrap();
+    // as a first start that was cut short
+    let unfinished = broker.dir().join("grovemq.unfinished");
+    std::fs::create_dir(&unfinished).unwrap();
+    std::fs::write(unfinished.join("00000001.log"), "half").unwrap();
+
+    let broker = broker.kill_and_restart(Kind::Ours);
+    let line = broker.wait_for_log("Took over");
+    let told =
+        "Took over 1 sessions with 1 subscriptions and 2 queued messages, and 1 retained messages from ";
+    assert!(line.contains(&format!("{told}{}, which stays as it is.", file.display())), "{line}");
+    has_all_of_it(&broker);
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    assert!(!unfinished.exists());
+
+    // now there is a store of ours, and it counts
+    let mut sub = durable(&broker, "sub", "01");
+    sub.expect("PUBLISH1+dup{\"t/a\" 0001 'one'} PUBLISH1+dup{\"t/b\" 0002 'two'}");
+    sub.send("PUBACK{0001} PUBACK{0002}");
+    sub.ping();
+    let broker = broker.restart(Kind::Ours);
+    broker.wait_for_log("Restored 1 sessions with 1 subscriptions and 0 queued messages, and 1 retained");
+    assert!(!broker.program().transcript().contains("Took over"));
+}
+
+#[test]
+fn what_is_damaged_in_what_debian_left_is_named() {
+    let broker = left_by_debian().restart(Kind::Debian);
+    let file = broker.dir().join("mosquitto.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let whole = bytes.len();
+    bytes.extend([0, 0, 0, 2, 0, 0, 0, 200, 1, 2, 3]);
+    std::fs::write(&file, bytes).unwrap();
+    let broker = broker.kill_and_restart(Kind::Ours);
+    let line = broker.wait_for_log("damaged");
+    let place = format!("{}:{whole}: the rest of the file", file.display());
+    assert!(line.contains("Error: Part of") && line.contains(&place), "{line}");
+    has_all_of_it(&broker);
+}
+
+/// To start with nothing would look as if all had been lost.
+#[test]
+fn what_is_not_of_the_original_is_not_taken_for_it() {
+    let broker = Broker::start(Kind::Ours, "allow_anonymous true\n");
+    std::fs::write(broker.dir().join("mosquitto.db"), "something else").unwrap();
+    let file = broker.dir().join("second.conf");
+    let text = format!(
+        "listener 0 {0}/second.sock\nuser root\npersistence true\npersistence_location {0}\n",
+        broker.dir().display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let end = Program::run(peers::ours("broker").arg("-c").arg(&file), b"", SOON);
+    assert_eq!(end.code, 1, "{end:?}");
+    assert!(end.stderr.contains("mosquitto.db: not a mosquitto.db"), "{end:?}");
+    assert!(!broker.dir().join("grovemq.store").exists());
+}

@@ -15,3 +15,4 @@ mod debian_sessions;
 mod debian_subscriber;
 mod debian_transports;
 mod runner;
+mod store;

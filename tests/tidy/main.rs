@@ -23,7 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("client", &["auth", "codec", "core", "net"]),
     ("broker", &["auth", "client", "codec", "config", "core", "net", "store"]),
     ("thing", &["client", "codec", "grovepi"]),
-    ("grovemq", &["auth", "broker", "client", "codec", "config", "grovepi", "thing"]),
+    ("grovemq", &["auth", "broker", "client", "codec", "config", "grovepi", "store", "thing"]),
 ];
 
 /// What a room must never import, whatever for.

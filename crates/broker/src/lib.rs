@@ -132,7 +132,7 @@ impl Broker {
         prepare().map_err(StartError::Prepare)?;
         let seed = RandomState::new().hash_one("seed");
         let (epoch, wall_clock) = (Instant::now(), SystemTime::now());
-        let mut store = persistence::open(config, wall_clock).map_err(StartError::Store)?;
+        let mut store = persistence::open(config, wall_clock, &log).map_err(StartError::Store)?;
         let store_epoch = store.is_some().then(|| persistence::millis(wall_clock));
         let settings = settings::settings(config, &slots, seed);
         let settings = Arc::new(Settings { store_epoch, ..settings });

@@ -8,7 +8,10 @@ use crate::log::Log;
 use grovemq_config::{Config, PersistenceMode};
 use grovemq_core::journal::{Record, Saved};
 use grovemq_core::{Commit, MessageRef, Router, Shard, Time};
-use grovemq_store::{Disk, Mode, Options, Recovery, Store, removes};
+use grovemq_store::{Disk, Mode, Options, Recovery, Store, read_mosquitto_db, removes, take_over};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -79,10 +82,11 @@ fn size(records: &[Record]) -> usize {
     size_of_val(records) + bodies
 }
 
-/// The store that the configuration asks for.
+/// The store that the configuration asks for. Made for the first time, it takes over what the original has left.
 pub(crate) fn open(
     config: &Config,
     wall_clock: SystemTime,
+    log: &Log,
 ) -> Result<Option<Box<dyn Store>>, grovemq_store::Error> {
     let persistence = &config.persistence;
     if !persistence.is_stored() {
@@ -94,8 +98,53 @@ pub(crate) fn open(
     };
     let size_max = persistence.size_max.unwrap_or(u64::MAX);
     let options = Options { mode, size_max, epoch: wall_clock };
-    let directory = persistence.location.clone().unwrap_or_else(|| ".".into());
-    Ok(Some(Box::new(Disk::open(&directory.join(STORE), &options)?)))
+    let location = persistence.location.clone().unwrap_or_else(|| ".".into());
+    let directory = location.join(STORE);
+    let original = location.join(&persistence.file);
+    if !directory.exists() && original.metadata().is_ok_and(|file| file.is_file() && file.len() > 0) {
+        take_over_original(&original, &directory, &options, log)?;
+    }
+    Ok(Some(Box::new(Disk::open(&directory, &options)?)))
+}
+
+/// Makes the store in `directory` from the original's file. It gets its name only when it is complete, so that a start that
+/// was cut short is a first start again.
+fn take_over_original(
+    original: &Path,
+    directory: &Path,
+    options: &Options,
+    log: &Log,
+) -> Result<(), grovemq_store::Error> {
+    let unfinished = directory.with_extension("unfinished");
+    match std::fs::remove_dir_all(&unfinished) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            return Err(grovemq_store::Error::io(&unfinished, "remove", e));
+        }
+        _ => {}
+    }
+    let mut store = Box::new(Disk::open(&unfinished, options)?);
+    let found = take_over(&mut *store, |visit| read_mosquitto_db(original, options.epoch, 1, visit))?;
+    store.close()?;
+    std::fs::rename(&unfinished, directory)
+        .and_then(|()| File::open(directory.parent().unwrap_or(directory))?.sync_all())
+        .map_err(|e| grovemq_store::Error::io(directory, "create", e))?;
+    log_losses(&found, &format!("{} is damaged", original.display()), log);
+    let Recovery { sessions, subscriptions, queued, retained, .. } = found;
+    log.notice(format!(
+        "Took over {sessions} sessions with {subscriptions} subscriptions and {queued} queued messages, and {retained} \
+         retained messages from {}, which stays as it is.",
+        original.display()
+    ));
+    Ok(())
+}
+
+fn log_losses(found: &Recovery, what: &str, log: &Log) {
+    for loss in &found.lost {
+        log.error(format!("Error: Part of {what} and was left out: {loss}."));
+    }
+    if found.lost_count > found.lost.len() as u64 {
+        log.error(format!("Error: {} damaged parts in all.", found.lost_count));
+    }
 }
 
 pub(crate) fn millis(at: SystemTime) -> u64 {
@@ -127,12 +176,7 @@ pub(crate) fn recover(
     for shard in shards {
         shard.set_last_stored(recovery.highest_session);
     }
-    for loss in &recovery.lost {
-        log.error(format!("Error: Part of the store is damaged and was left out: {loss}."));
-    }
-    if recovery.lost_count > recovery.lost.len() as u64 {
-        log.error(format!("Error: {} damaged parts of the store in all.", recovery.lost_count));
-    }
+    log_losses(&recovery, "the store is damaged", log);
     if recovery.sessions + recovery.retained > 0 {
         let Recovery { sessions, subscriptions, queued, retained, .. } = recovery;
         log.info(format!(

@@ -17,6 +17,7 @@ mod passwd;
 mod payload;
 mod publish;
 mod signal;
+mod store;
 mod subscribe;
 mod thing;
 mod tools;
@@ -74,6 +75,12 @@ const COMMANDS: &[Command] = &[
         original: Some("mosquitto_signal"),
         about: "Tell a running broker to reload, to show its subscriptions, or to end",
         run: signal::run,
+    },
+    Command {
+        name: "store",
+        original: None,
+        about: "Look at, check, export or fill a broker's store",
+        run: store::run,
     },
     Command {
         name: "thing",

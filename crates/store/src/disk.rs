@@ -74,17 +74,31 @@ impl Disk {
 
     pub(crate) fn open_shaped(path: &Path, options: &Options, shape: Shape) -> Result<Self, Error> {
         let (log, survey) = Log::open(path, options.mode, options.size_max, shape)?;
-        Ok(Self {
+        Ok(Self::new(log, survey, options.epoch))
+    }
+
+    /// Opens the store that is in the directory `path`, to look at: no file is changed, and nothing can be committed. As any
+    /// other user of a store it has it to itself.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] if there is none.
+    pub fn open_to_read(path: &Path, epoch: SystemTime) -> Result<Self, Error> {
+        let (log, survey) = Log::open_to_read(path)?;
+        Ok(Self::new(log, survey, epoch))
+    }
+
+    fn new(log: Log, survey: Survey, epoch: SystemTime) -> Self {
+        Self {
             highest_session: survey.sessions,
             log,
             index: Index::default(),
             builder: Builder::default(),
             survey: Some(survey),
-            clock: Clock::new(options.epoch),
+            clock: Clock::new(epoch),
             next_body: 1,
             commits: 0,
             hopeless: None,
-        })
+        }
     }
 
     #[cfg(test)]

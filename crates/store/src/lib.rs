@@ -29,7 +29,10 @@ pub use mosquitto_db::read_mosquitto_db;
 pub use picture::Picture;
 pub use transfer::{export, import, take_over};
 
-use grovemq_core::journal::{Record, Saved, StoredId};
+/// What a store gives back.
+pub use grovemq_core::journal::Saved;
+
+use grovemq_core::journal::{Record, StoredId};
 use std::fmt;
 
 /// For the fuzzer: whatever lies in the log under a correct checksum, it is read without harm and has one form.

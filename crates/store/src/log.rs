@@ -12,10 +12,11 @@
 
 use crate::error::Limit;
 use crate::frame::{Builder, Found, Header, records, walk};
-use crate::segment::{self, Face, HEADER_LEN, Segment};
+use crate::segment::{self, Access, Face, HEADER_LEN, Segment};
 use crate::{Error, Mode, Recovery};
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Sizes in bytes.
@@ -61,6 +62,7 @@ impl Purpose {
 pub(crate) struct Log {
     dir: PathBuf,
     mode: Mode,
+    access: Access,
     size_max: u64,
     shape: Shape,
     salt: u32,
@@ -111,8 +113,26 @@ impl Log {
             return Err(Error::Foreign { path: dir.into() });
         }
         make_dir(dir)?;
-        let lock = segment::lock(dir)?;
-        let mut files = Segment::open_all(dir)?;
+        Self::open_with(dir, Access::Write, mode, size_max, shape)
+    }
+
+    /// Changes nothing: neither the files nor what lies beside them.
+    pub(crate) fn open_to_read(dir: &Path) -> Result<(Self, Survey), Error> {
+        if !dir.join(segment::LOCK).is_file() {
+            return Err(Error::Foreign { path: dir.into() });
+        }
+        Self::open_with(dir, Access::Read, Mode::Written, u64::MAX, Shape::USUAL)
+    }
+
+    fn open_with(
+        dir: &Path,
+        access: Access,
+        mode: Mode,
+        size_max: u64,
+        shape: Shape,
+    ) -> Result<(Self, Survey), Error> {
+        let lock = segment::lock(dir, access)?;
+        let mut files = Segment::open_all(dir, access)?;
         let mut salt = None;
         for file in &files {
             match file.face() {
@@ -144,6 +164,7 @@ impl Log {
         let mut log = Self {
             dir: dir.into(),
             mode,
+            access,
             size_max: size_max.max(shape.segment_min * 8),
             shape,
             salt,
@@ -159,7 +180,9 @@ impl Log {
             fault: None,
             _lock: lock,
         };
-        log.drop_unused();
+        if access == Access::Write {
+            log.drop_unused();
+        }
         Ok((log, survey))
     }
 
@@ -298,6 +321,9 @@ impl Log {
         sessions: u64,
         purpose: Purpose,
     ) -> Result<u64, Error> {
+        if self.access == Access::Read {
+            return Err(Error::io(&self.dir, "write", io::ErrorKind::ReadOnlyFilesystem.into()));
+        }
         self.make_room(builder.len(), purpose)?;
         let start = self.segments.get(cleaning.released).map_or(0, |segment| segment.position);
         let position = self.end;
@@ -419,7 +445,7 @@ impl Log {
     fn set_aside(&self, position: u64, bytes: &[u8]) {
         let mut name = self.dir.as_os_str().to_owned();
         name.push(format!(".damaged-{position}"));
-        if !Path::new(&name).exists() {
+        if self.access == Access::Write && !Path::new(&name).exists() {
             // the damage is reported anyway
             drop(std::fs::write(name, bytes));
         }

@@ -24,10 +24,19 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) const HEADER_LEN: u64 = 64;
 const MAGIC: &[u8; 8] = b"GRVstore";
 const SUFFIX: &str = "log";
+/// There in every store.
+pub(crate) const LOCK: &str = "lock";
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(30);
 /// What one unreadable block of the disk costs.
 const BLOCK: usize = 4096;
+
+/// What may be done with the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
 
 /// A file of the log, in use or not.
 #[derive(Debug)]
@@ -76,13 +85,13 @@ impl Segment {
     }
 
     /// All there are, in no order.
-    pub(crate) fn open_all(dir: &Path) -> Result<Vec<Self>, Error> {
+    pub(crate) fn open_all(dir: &Path, access: Access) -> Result<Vec<Self>, Error> {
         let failed = |e| Error::io(dir, "list", e);
         let mut all = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.extension().is_some_and(|suffix| suffix == SUFFIX) && path.is_file() {
-                let file = OpenOptions::new().read(true).write(true).open(&path);
+                let file = OpenOptions::new().read(true).write(access == Access::Write).open(&path);
                 let file = file.map_err(|e| Error::io(&path, "open", e))?;
                 let len = file.metadata().map_err(|e| Error::io(&path, "open", e))?.len();
                 all.push(Self { file, path, len, position: 0, used: 0 });
@@ -185,10 +194,11 @@ impl Segment {
 }
 
 /// Keeps other processes out of a directory for as long as it lives.
-pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("lock");
+pub(crate) fn lock(dir: &Path, access: Access) -> Result<File, Error> {
+    let path = dir.join(LOCK);
+    let write = access == Access::Write;
     let mut open = OpenOptions::new();
-    let file = open.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = open.read(true).write(write).create(write).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(|e| Error::io(&path, "open", e))?;
     // a child that is just being started holds it for a moment, too, and so does a broker that is about to end
     for _ in 0..LOCK_TRIES {

@@ -592,3 +592,40 @@ fn fill_a_disk(dir: &Path) {
     let (_, found) = read(&mut Disk::open(dir, &options(Mode::Durable)).unwrap());
     assert_eq!((found.queued, found.lost), (seq - 1 - 19 + 30, vec![]));
 }
+
+#[test]
+fn to_look_at_a_store_changes_nothing() {
+    let dir = place();
+    let mut store = Disk::open(&dir.path(), &options(Mode::Durable)).unwrap();
+    store.commit(&[session(1, "s")]).unwrap();
+    store.commit(&[queued(1, 1, &message("t", b"lost", None))]).unwrap();
+    store.commit(&[queued(1, 2, &message("t", b"kept", None))]).unwrap();
+    let locked = Disk::open_to_read(&dir.path(), UNIX_EPOCH).unwrap_err();
+    assert!(matches!(locked, Error::Locked { .. }), "{locked}");
+    drop(store);
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(4).position(|four| four == b"lost") {
+            bytes[at] = b'x';
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    let files = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries.map(|path| (std::fs::read(&path).ok(), path)).collect();
+        files.sort();
+        files
+    };
+    let before = (files(dir.0.path()), files(&dir.path()));
+    let mut store = Disk::open_to_read(&dir.path(), UNIX_EPOCH).unwrap();
+    let (_, found) = read(&mut store);
+    assert_eq!((found.sessions, found.queued), (1, 1));
+    assert!(found.lost_count > 0);
+    let refusal = store.commit(&[finished(1, 2)]).unwrap_err();
+    assert!(matches!(refusal, Error::Io { .. }), "{refusal}");
+    drop(store);
+    assert_eq!((files(dir.0.path()), files(&dir.path())), before);
+    let none = Disk::open_to_read(dir.0.path(), UNIX_EPOCH).unwrap_err();
+    assert!(matches!(none, Error::Foreign { .. }), "{none}");
+}
