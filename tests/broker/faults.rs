@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use grovemq_tests::Broker;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::notation::bytes;
 use crate::peer::{Peer, local};
@@ -304,4 +305,67 @@ fn b06_many_topics() {
         assert!(!std::mem::replace(&mut seen[i], true), "{topic} twice");
     }
     reader.ping();
+}
+
+/// C15: many clients subscribe to the same new topics at once, and all of them have them.
+#[test]
+fn c15_clients_that_subscribe_at_the_same_time() {
+    const TOPICS: u16 = 40;
+    let broker = crate::fairness::plain("");
+    let port = broker.port();
+    let start = std::sync::Barrier::new(8);
+    let subscribe = |n: usize| {
+        let mut peer = Peer::v3(port, &format!("c{n}"));
+        start.wait();
+        for i in 1..=TOPICS {
+            peer.send(&format!("SUBSCRIBE{{{i:04x} \"new/{i}/topic\" 00}}"));
+        }
+        for i in 1..=TOPICS {
+            peer.expect(&format!("SUBACK{{{i:04x} 00}}"));
+        }
+        peer
+    };
+    let peers = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || subscribe(n))).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect::<Vec<_>>()
+    });
+    let mut writer = Peer::v3(port, "writer");
+    for i in 1..=TOPICS {
+        writer.send(&format!("PUBLISH{{\"new/{i}/topic\" 'x'}}"));
+    }
+    for mut peer in peers {
+        for i in 1..=TOPICS {
+            peer.expect(&format!("PUBLISH{{\"new/{i}/topic\" 'x'}}"));
+        }
+    }
+}
+
+/// E09: who is inside goes on, nothing spins, and new clients get in as soon as others have left.
+#[test]
+fn e09_without_descriptors_the_clients_inside_go_on() {
+    // whoever runs the test: the limits of others are not ours to set
+    let broker = crate::fairness::plain("user root");
+    let (port, pid) = (broker.port(), broker.program().pid());
+    let mut inside = Peer::v3(port, "inside");
+    inside.subscribe_v3("t", 0);
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() as u64;
+    let limit = Rlimit { current: Some(open + 5), maximum: Some(open + 5) };
+    prlimit(Pid::from_raw(pid.cast_signed()), Resource::Nofile, limit).unwrap();
+    let crowd: Vec<Peer> = (0..30).map(|_| Peer::open(local(port))).collect();
+    broker.wait_for_log("Unable to accept connections");
+    let before = cpu_ticks(pid);
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = cpu_ticks(pid) - before;
+    assert!(spent < 30, "{spent} hundredths of a second of work to accept nobody");
+    inside.send("PUBLISH{\"t\" 'x'}");
+    inside.expect("PUBLISH{\"t\" 'x'}");
+    drop(crowd);
+    Peer::v3(port, "late").ping();
+}
+
+/// Hundredths of a second that a process has worked.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }

@@ -194,3 +194,17 @@ fn what_is_not_of_the_original_is_not_taken_for_it() {
     assert!(end.stderr.contains("mosquitto.db: not a mosquitto.db"), "{end:?}");
     assert!(!broker.dir().join("grovemq.store").exists());
 }
+
+#[test]
+fn d25_the_store_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let broker = Broker::start(Kind::Ours, STORED);
+    let mut sub = durable(&broker, "sub", "00");
+    sub.subscribe_v3("t", 1);
+    let store = broker.dir().join("grovemq.store");
+    let files = std::fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path());
+    for path in files.chain([store.clone()]) {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
+}

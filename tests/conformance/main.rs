@@ -1,8 +1,9 @@
-//! Every normative statement of MQTT 3.1.1 and 5, and where it is tested.
+//! Every normative statement of MQTT 3.1.1 and 5, and every fault that the broker must survive, and where it is tested.
 //!
 //! `mqtt-3.1.1.tsv` and `mqtt-5.0.tsv` have a line for each: its id, what it asks for in our words, and the tests, or the
 //! reason why there is none. A test is written `connect.txt#A09-v3`, a row of `tests/dialogues`, or
-//! `tests/broker/faults.rs#keep_alive`, a function. `*.ids` list the ids of the specifications.
+//! `tests/broker/faults.rs#keep_alive`, a function. `*.ids` list the ids of the specifications. `faults.tsv` is the same for faults;
+//! `cargo xtask faults` shows it with the result of each test.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -39,6 +40,11 @@ fn each_statement_of_3_1_1_is_tested_or_excepted() {
 #[test]
 fn each_statement_of_5_is_tested_or_excepted() {
     check("mqtt-5.0");
+}
+
+#[test]
+fn each_fault_is_tested_or_excepted() {
+    check("faults");
 }
 
 fn check(version: &str) {

@@ -1,10 +1,11 @@
-//! The chores: `cargo xtask test`, `bench`, `nightly`, `soak`, `docs`.
+//! The chores: `cargo xtask test`, `bench`, `nightly`, `soak`, `faults`, `docs`.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod bench;
 mod docs;
+mod faults;
 mod guard;
 mod nightly;
 mod peers;
@@ -45,6 +46,8 @@ cargo xtask soak              the broker is killed under load, and every message
       --broker mosquitto      Debian's broker instead of ours, as safe as it can be made
       --seed N                clients that do what they did under that seed
 
+cargo xtask faults [ID…]      what the broker must survive, with the result of each test; or only rows that begin so
+
 cargo xtask docs              the reference of the configuration file, made anew from its table
 
 cargo xtask --help            this
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Some((&"test", rest)) => test::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"nightly", rest)) => nightly::run(rest),
+        Some((&"faults", rest)) => faults::run(rest),
         Some((&"soak", rest)) => soak::run(rest),
         Some((&"docs", rest)) => docs::run(rest),
         Some((&("--help" | "-h" | "help"), _)) => {
