@@ -91,8 +91,9 @@ pub(crate) struct LoginJob {
     pub(crate) reply: Arc<Inbox>,
 }
 
-/// Post for one event loop. Writers take a short lock and wake the loop only if it sleeps.
+/// Post for one event loop. Writers take a short lock and wake the loop only if it sleeps. No two share a cache line.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Inbox {
     letters: Mutex<Vec<Letter>>,
     /// Messages in batches of other shards that were not delivered yet.

@@ -253,14 +253,15 @@ impl Writer {
     }
 
     fn write(&mut self, record: &Record) {
-        let (line, bare) = self.form.shape(record);
+        let (mut line, bare) = self.form.shape(record);
+        line.push('\n'); // so that a line is one write
         let kind = record.kind;
         let mut complaint = None;
         for output in &mut self.outputs {
             match output {
-                Output::Stdout => writeln!(io::stdout().lock(), "{line}"),
-                Output::Stderr => writeln!(io::stderr().lock(), "{line}"),
-                Output::File(_, file) => writeln!(file, "{line}"),
+                Output::Stdout => io::stdout().lock().write_all(line.as_bytes()),
+                Output::Stderr => io::stderr().lock().write_all(line.as_bytes()),
+                Output::File(_, file) => file.write_all(line.as_bytes()),
                 Output::Syslog(syslog) => {
                     complaint = syslog.send(kind, record.at, &bare).err();
                     Ok(())
@@ -269,7 +270,7 @@ impl Writer {
                     if let Some(publisher) = &mut self.publisher
                         && !matches!(kind, LogType::Debug | LogType::Internal)
                     {
-                        publisher(kind, &line);
+                        publisher(kind, line.trim_end());
                     }
                     Ok(())
                 }

@@ -10,10 +10,6 @@ use crate::listener::Listener;
 ///
 /// [`Config::default`] is the *local-only mode*: 127.0.0.1 and `::1`, port 1883, anonymous clients allowed.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a directive of its own, with the directive's name"
-)]
 pub struct Config {
     /// At least one.
     pub listeners: Vec<Listener>,
@@ -35,8 +31,6 @@ pub struct Config {
     pub persistence: Persistence,
     /// User and pid file.
     pub process: Process,
-    /// `TCP_NODELAY` on clients' sockets.
-    pub set_tcp_nodelay: bool,
     /// Period of the `$SYS` topics; `None` is off.
     pub sys_interval: Option<Duration>,
     /// `$CONTROL/broker` is answered.
@@ -264,7 +258,6 @@ impl Default for Config {
             log: Log::default(),
             persistence: Persistence::default(),
             process: Process::default(),
-            set_tcp_nodelay: false,
             sys_interval: Some(Duration::from_secs(10)),
             enable_control_api: false,
             shards: None,

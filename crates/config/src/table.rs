@@ -358,7 +358,8 @@ pub static OPTIONS: &[Opt] = &[
     flag("enable_control_api", "false", |d, v| d.config.enable_control_api = v, "Answers requests on $CONTROL/broker/v1.").reload(),
     special("memory_limit", "BYTES", words::memory_limit, "Bytes of memory the broker may use.").reload()
         .no_effect("memory is bounded by the limits on queues, packets and connections."),
-    flag("set_tcp_nodelay", "false", |d, v| d.config.set_tcp_nodelay = v, "Sends small packets to clients without delay.").reload(),
+    flag("set_tcp_nodelay", "false", unused_flag, "Sends small packets to clients without delay.").reload()
+        .no_effect("they always go without delay: all that is due to a client is written at once, and holding it back costs milliseconds."),
     int("websockets_log_level", "0", ANY, unused_int, "Log mask of the original's WebSocket library.").no_effect(NEED_NOTHING),
     int("shards", "0", range(0, SHARDS_MAX, "Invalid 'shards' value ({})."), |d, v| d.config.shards = positive_u16(v),
         "Event loops to run; 0 is one for each core."),

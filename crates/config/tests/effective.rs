@@ -154,7 +154,7 @@ fn booleans() {
             "{word}"
         );
     }
-    assert!(!config("set_tcp_nodelay true\nset_tcp_nodelay false").set_tcp_nodelay);
+    assert!(!config("enable_control_api true\nenable_control_api false").enable_control_api);
 }
 
 #[test]
