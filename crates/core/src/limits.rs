@@ -33,6 +33,8 @@ pub struct Limits {
     pub output_bytes_max: usize,
     /// Unsent bytes per client at which the client is closed: it sends requests but reads no answers.
     pub output_bytes_hard_max: usize,
+    /// Filters in one SUBSCRIBE or UNSUBSCRIBE; a client that sends more at once is closed.
+    pub filters_max: usize,
     /// Subscriptions per client; more get Quota Exceeded.
     pub subscriptions_max: u32,
     /// Retained messages in all.
@@ -70,6 +72,7 @@ impl Default for Limits {
             queue_bytes_max: 0,
             output_bytes_max: 16 << 20,
             output_bytes_hard_max: 64 << 20,
+            filters_max: 50_000,
             subscriptions_max: 1 << 20,
             retained_max: 10_000_000,
             retained_sweep_period: Duration::from_secs(300),

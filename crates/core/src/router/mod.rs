@@ -9,7 +9,7 @@ mod trie;
 
 pub use cache::{Destination, Entry, MatchCache};
 pub use retained::{Cursor, Retained};
-pub use subscribed::Subscribed;
+pub use subscribed::{Leaving, Subscribed};
 pub use trie::{Group, Listing, Matches, NodeId, SessionRef, Subscription, Trie};
 
 use foldhash::fast::FixedState;
@@ -72,14 +72,18 @@ impl Router {
     }
 
     /// Removes all of a session's subscriptions.
-    pub fn unsubscribe_all(&self, session: SessionRef, nodes: &Subscribed) {
-        let mut nodes = nodes.iter().peekable();
+    pub fn unsubscribe_some(
+        &self,
+        session: SessionRef,
+        nodes: impl Iterator<Item = (NodeId, Option<Box<str>>)>,
+    ) {
+        let mut nodes = nodes.peekable();
         while nodes.peek().is_some() {
             // the other shards have their turn in between
             let mut index = self.write();
             for (node, group) in nodes.by_ref().take(CHANGES_MAX) {
                 let filter = index.trie.filter(node);
-                index.trie.unsubscribe_node(node, group, session);
+                index.trie.unsubscribe_node(node, group.as_deref(), session);
                 self.changed(&mut index, &filter);
             }
         }

@@ -1,7 +1,7 @@
 //! What one session subscribed to.
 
 use super::NodeId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, btree_set};
 
 /// Filters, each with the shared group if there is one. Most sessions have one filter, and some very many.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +57,15 @@ impl Subscribed {
         self.len() == 0
     }
 
+    /// Gives them away one by one.
+    pub fn leave(self) -> Leaving {
+        match self {
+            Self::None => Leaving { one: None, many: BTreeSet::new().into_iter() },
+            Self::One(node) => Leaving { one: Some(node), many: BTreeSet::new().into_iter() },
+            Self::Many(all) => Leaving { one: None, many: all.into_iter() },
+        }
+    }
+
     /// In the order of nodes and groups.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, Option<&str>)> {
         let (one, many) = match self {
@@ -67,3 +76,25 @@ impl Subscribed {
         one.into_iter().chain(many.into_iter().flatten())
     }
 }
+
+/// What a session that has ended is still subscribed to.
+#[derive(Debug)]
+pub struct Leaving {
+    one: Option<NodeId>,
+    many: btree_set::IntoIter<(NodeId, Option<Box<str>>)>,
+}
+
+impl Iterator for Leaving {
+    type Item = (NodeId, Option<Box<str>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.one.take().map(|node| (node, None)).or_else(|| self.many.next())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.many.len() + usize::from(self.one.is_some());
+        (len, Some(len))
+    }
+}
+
+impl ExactSizeIterator for Leaving {}

@@ -226,7 +226,8 @@ impl Bench {
                 }
             }
             Op::UnsubscribeAll { session: n } => {
-                self.router.unsubscribe_all(session(n), &std::mem::take(&mut self.nodes[usize::from(n)]));
+                self.router
+                    .unsubscribe_some(session(n), std::mem::take(&mut self.nodes[usize::from(n)]).leave());
                 self.model.0.retain(|(.., s)| s.session != session(n));
             }
             Op::SetOnline { session: n, online } => {

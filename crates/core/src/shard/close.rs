@@ -11,6 +11,9 @@ use crate::slab::Key;
 use crate::timers::Timer;
 use grovemq_codec::ReasonCode;
 
+/// Subscriptions of an ended session that are taken away in one turn.
+const LEAVES_MAX: usize = 5000;
+
 impl Shard {
     /// Ends a connection, once. What is in its outbox is still sent.
     pub(super) fn close(&mut self, now: Time, key: Key, cause: Cause) {
@@ -83,9 +86,24 @@ impl Shard {
         self.router.remove_session();
         self.timers.stop(session.expires, Timer::SessionExpiry(session_key));
         let session_ref = SessionRef { shard: self.id, key: session_key };
-        self.router.unsubscribe_all(session_ref, &session.subscriptions);
-        if let Some(id) = session.stored_id() {
+        let stored = session.stored_id();
+        let mut subscriptions = session.subscriptions.leave();
+        self.router.unsubscribe_some(session_ref, subscriptions.by_ref().take(LEAVES_MAX));
+        if subscriptions.len() > 0 {
+            self.leaving.push((session_ref, subscriptions));
+        }
+        if let Some(id) = stored {
             self.clients.journal.record(Record::Ended(id));
+        }
+    }
+
+    /// A slice of the subscriptions of ended sessions. What still matches them finds nobody.
+    pub(super) fn leave_some(&mut self) {
+        if let Some((session, mut subscriptions)) = self.leaving.pop() {
+            self.router.unsubscribe_some(session, subscriptions.by_ref().take(LEAVES_MAX));
+            if subscriptions.len() > 0 {
+                self.leaving.push((session, subscriptions));
+            }
         }
     }
 

@@ -28,7 +28,7 @@ use crate::access::{Authorize, Login};
 use crate::connection::{Connection, Stage};
 use crate::observe::{Cause, Event, Observe, Peer, Stats, UNEXPECTED_TLS};
 use crate::outbox::Outbox;
-use crate::router::{MatchCache, Router};
+use crate::router::{Leaving, MatchCache, Router, SessionRef};
 use crate::session::Session;
 use crate::slab::Key;
 use crate::timers::{Timer, Timers};
@@ -187,6 +187,8 @@ pub struct Shard {
     walk: census::Walk,
     recheck: reload::Recheck,
     sweep: sweep::Sweep,
+    /// Sessions that have ended, and what they are still subscribed to.
+    leaving: Vec<(SessionRef, Leaving)>,
     /// Retained messages are being refused; said once per run.
     retained_full: bool,
     /// Random numbers given out.
@@ -235,6 +237,7 @@ impl Shard {
             walk: census::Walk::default(),
             recheck: reload::Recheck::default(),
             sweep: sweep::Sweep::default(),
+            leaving: Vec::new(),
             retained_full: false,
             random: 0,
             hasher,
@@ -428,6 +431,7 @@ impl Shard {
         self.replay_retained(now);
         self.recheck_some(now);
         self.sweep_some(now);
+        self.leave_some();
     }
 
     /// The broker stops: every client is told, wills go out.
@@ -498,7 +502,10 @@ impl Shard {
 
     /// Whether [`Shard::handle_timeout`] has something to do at once.
     pub fn has_work(&self) -> bool {
-        !self.clients.replaying.is_empty() || self.recheck.is_under_way() || self.sweep.is_under_way()
+        !self.clients.replaying.is_empty()
+            || !self.leaving.is_empty()
+            || self.recheck.is_under_way()
+            || self.sweep.is_under_way()
     }
 
     pub fn stats(&self) -> Stats {

@@ -32,6 +32,9 @@ impl Shard {
         if !takes_codes(c, p.filters.len()) {
             return Err(Cause::PacketTooLarge);
         }
+        if p.filters.len() > self.settings.limits.filters_max {
+            return Err(Cause::QuotaExceeded);
+        }
         let version = c.version;
         let bridge = c.bridge;
         let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
@@ -120,6 +123,9 @@ impl Shard {
         let Some(session_key) = self.session_of(key) else { return Ok(0) };
         if self.clients.connections.get(key).is_some_and(|c| !takes_codes(c, p.topics.len())) {
             return Err(Cause::PacketTooLarge);
+        }
+        if p.topics.len() > self.settings.limits.filters_max {
+            return Err(Cause::QuotaExceeded);
         }
         let session_ref = SessionRef { shard: self.id, key: session_key };
         let mut codes = Vec::with_capacity(p.topics.len());

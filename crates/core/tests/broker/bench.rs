@@ -229,10 +229,15 @@ impl Bench {
 
     /// The stream breaks.
     pub(crate) fn cut(&mut self, name: &str) {
+        self.cut_only(name);
+        self.run();
+    }
+
+    /// The same, and nothing after it happens yet.
+    pub(crate) fn cut_only(&mut self, name: &str) {
         let stream = &self.streams[name];
         let (shard, key) = (stream.shard, stream.key);
         self.shards[shard].handle_closed(self.now, key, Cause::StreamEnded);
-        self.run();
     }
 
     pub(crate) fn reading(&mut self, name: &str, reading: bool) {

@@ -132,7 +132,7 @@ fn b25_many_filters_at_once() {
     retained.retain = true;
     bench.feed("p", &Packet::Publish(retained));
     bench.connect("s", v5("s"));
-    let names: Vec<String> = (0..100_000).map(|n| format!("{n:05}")).collect();
+    let names: Vec<String> = (0..50_000).map(|n| format!("{n:05}")).collect();
     let filters: Vec<_> = names.iter().map(|n| (n.as_str(), options(0))).collect();
     let start = std::time::Instant::now();
     for _ in 0..2 {
@@ -255,4 +255,34 @@ fn packets_in_pieces() {
             assert_eq!(lines, whole, "pieces of {size}");
         }
     }
+}
+
+/// The end of a session with very many subscriptions is no longer than others' turns.
+#[test]
+fn very_many_subscriptions_leave_in_slices() {
+    let mut bench = Bench::new(settings());
+    bench.connect("a", v3("a"));
+    let names: Vec<String> = (0..12_000).map(|n| format!("t/{n}")).collect();
+    let filters: Vec<_> = names.iter().map(|name| (name.as_str(), options(0))).collect();
+    bench.feed("a", &subscribe(&filters));
+    bench.connect("b", v3("b"));
+    bench.feed("b", &subscribe(&[("t/11999", options(0))]));
+    assert_eq!(bench.router.subscription_counts().0, 12_001);
+    bench.cut_only("a");
+    assert_eq!(bench.router.subscription_counts().0, 7001, "a slice");
+    bench.run();
+    assert_eq!(bench.router.subscription_counts().0, 1);
+    assert_eq!(bench.feed("b", &publish(0, 0, "t/11999", "x")), ["PUBLISH t/11999 q0 x"]);
+}
+
+#[test]
+fn a_packet_with_too_many_filters_closes_its_client() {
+    let limits = Limits { filters_max: 2, ..Limits::default() };
+    let mut bench = Bench::new(with_limits(limits));
+    let three = [("a", options(0)), ("b", options(0)), ("c", options(0))];
+    bench.connect("a", v5("a"));
+    assert_eq!(bench.feed("a", &subscribe(&three[..2])).len(), 1);
+    assert_eq!(bench.feed("a", &subscribe(&three)), ["DISCONNECT QuotaExceeded", "closed"]);
+    bench.connect("a", v5("a"));
+    assert_eq!(bench.feed("a", &unsubscribe(&["a", "b", "c"])), ["DISCONNECT QuotaExceeded", "closed"]);
 }
