@@ -218,11 +218,8 @@ impl Bench {
                 if let (Some(node), Some(place)) = (node, place) {
                     self.model.0.remove(place);
                     let known = &mut self.nodes[usize::from(n)];
-                    assert!(
-                        known.remove(node, group.map(|g| GROUPS[g])),
-                        "the node it was told at subscription"
-                    );
-                    assert!(!known.remove(node, group.map(|g| GROUPS[g])));
+                    let mut remove = || known.remove(node, group.map(|g| GROUPS[g]));
+                    assert!(remove() && !remove(), "the node it was told at subscription, once");
                 }
             }
             Op::UnsubscribeAll { session: n } => {
