@@ -59,6 +59,7 @@ impl Observe for LogObserver {
                     f.text("packet", name).text("client", client_id).number("reason_code", reason);
                 });
             }
+            Event::Subscribed { .. } | Event::Unsubscribed { .. } if !self.tells_of_subscriptions() => {}
             Event::Subscribed { client_id, filter, granted, .. } if granted.is_error() => {
                 self.log.event(LogType::Debug, "subscription_denied", format!("\t{filter} (denied)"), |f| {
                     f.text("client", client_id).text("filter", filter).number("reason_code", granted as u8);
@@ -96,6 +97,12 @@ impl Observe for LogObserver {
 }
 
 impl LogObserver {
+    fn tells_of_subscriptions(&self) -> bool {
+        [LogType::Debug, LogType::Subscribe, LogType::Unsubscribe]
+            .into_iter()
+            .any(|kind| self.log.is_on(kind))
+    }
+
     fn opened(&self, peer: Peer) {
         let ports = self.ports.read().unwrap_or_else(PoisonError::into_inner);
         let port = ports.get(usize::from(peer.listener)).copied().unwrap_or(0);

@@ -131,6 +131,12 @@ impl Retained {
         dead
     }
 
+    /// Whether it is worth while to look for what the filter selects. Each `$SYS` topic is retained, so there is always
+    /// something to look through, and a filter without wildcards is answered at once.
+    pub fn may_match(&self, filter: &str) -> bool {
+        if topic::is_wildcard(filter) { !self.is_empty() } else { self.get(filter).is_some() }
+    }
+
     pub fn len(&self) -> usize {
         self.messages.len()
     }

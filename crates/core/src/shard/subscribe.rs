@@ -105,7 +105,7 @@ impl Shard {
             RetainHandling::Never => false,
         };
         // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; none for shared subscriptions
-        if wanted && group.is_none() && !self.router.retained().is_empty() {
+        if wanted && group.is_none() && self.router.retained().may_match(inner) {
             session.replays.insert(inner.into(), Replay { options, id, cursor: Cursor::Start });
         }
         let granted = match options.qos {
