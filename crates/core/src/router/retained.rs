@@ -131,10 +131,15 @@ impl Retained {
         dead
     }
 
-    /// Whether it is worth while to look for what the filter selects. Each `$SYS` topic is retained, so there is always
-    /// something to look through, and a filter without wildcards is answered at once.
+    /// Whether it is worth while to look for what the filter selects: something has its topic, or the beginning of it
+    /// that is no wildcard.
     pub fn may_match(&self, filter: &str) -> bool {
-        if topic::is_wildcard(filter) { !self.is_empty() } else { self.get(filter).is_some() }
+        if !topic::is_wildcard(filter) {
+            return self.get(filter).is_some();
+        }
+        let prefix = literal_prefix(filter);
+        let mut from = self.messages.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.next().is_some_and(|kept| kept.message.topic().starts_with(prefix))
     }
 
     pub fn len(&self) -> usize {

@@ -10,7 +10,34 @@ pub enum Subscribed {
     None,
     /// Without a group.
     One(NodeId),
-    Many(Box<BTreeSet<(NodeId, Option<Box<str>>)>>),
+    Many(Box<Many>),
+}
+
+/// Apart, because few are in a group and a plain one needs but a fifth of the memory.
+#[derive(Clone, Debug, Default)]
+pub struct Many {
+    plain: BTreeSet<NodeId>,
+    shared: BTreeSet<(NodeId, Box<str>)>,
+}
+
+impl Many {
+    fn insert(&mut self, node: NodeId, group: Option<&str>) -> bool {
+        match group {
+            None => self.plain.insert(node),
+            Some(group) => self.shared.insert((node, group.into())),
+        }
+    }
+
+    fn remove(&mut self, node: NodeId, group: Option<&str>) -> bool {
+        match group {
+            None => self.plain.remove(&node),
+            Some(group) => self.shared.remove(&(node, group.into())),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.plain.len() + self.shared.len()
+    }
 }
 
 impl Subscribed {
@@ -19,10 +46,11 @@ impl Subscribed {
         match self {
             Self::None if group.is_none() => *self = Self::One(node),
             Self::One(one) if *one == node && group.is_none() => return false,
-            Self::Many(all) => return all.insert((node, group.map(Box::from))),
+            Self::Many(all) => return all.insert(node, group),
             Self::None | Self::One(_) => {
-                let mut all: BTreeSet<_> = self.iter().map(|(node, _)| (node, None)).collect();
-                all.insert((node, group.map(Box::from)));
+                let mut all = Many::default();
+                all.plain.extend(self.iter().map(|(node, _)| node));
+                all.insert(node, group);
                 *self = Self::Many(Box::new(all));
             }
         }
@@ -35,8 +63,8 @@ impl Subscribed {
             Self::One(one) if *one == node && group.is_none() => *self = Self::None,
             Self::None | Self::One(_) => return false,
             Self::Many(all) => {
-                let was_there = all.remove(&(node, group.map(Box::from)));
-                if all.is_empty() {
+                let was_there = all.remove(node, group);
+                if all.len() == 0 {
                     *self = Self::None;
                 }
                 return was_there;
@@ -59,21 +87,24 @@ impl Subscribed {
 
     /// Gives them away one by one.
     pub fn leave(self) -> Leaving {
-        match self {
-            Self::None => Leaving { one: None, many: BTreeSet::new().into_iter() },
-            Self::One(node) => Leaving { one: Some(node), many: BTreeSet::new().into_iter() },
-            Self::Many(all) => Leaving { one: None, many: all.into_iter() },
-        }
+        let (one, many) = match self {
+            Self::None => (None, Many::default()),
+            Self::One(node) => (Some(node), Many::default()),
+            Self::Many(all) => (None, *all),
+        };
+        Leaving { one, plain: many.plain.into_iter(), shared: many.shared.into_iter() }
     }
 
-    /// In the order of nodes and groups.
+    /// Those without a group first, each kind in order.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, Option<&str>)> {
         let (one, many) = match self {
             Self::None => (None, None),
-            Self::One(node) => (Some((*node, None)), None),
-            Self::Many(all) => (None, Some(all.iter().map(|(node, group)| (*node, group.as_deref())))),
+            Self::One(node) => (Some(*node), None),
+            Self::Many(all) => (None, Some(all)),
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        let plain = one.into_iter().chain(many.into_iter().flat_map(|all| all.plain.iter().copied()));
+        let shared = many.into_iter().flat_map(|all| all.shared.iter());
+        plain.map(|node| (node, None)).chain(shared.map(|(node, group)| (*node, Some(&**group))))
     }
 }
 
@@ -81,18 +112,20 @@ impl Subscribed {
 #[derive(Debug)]
 pub struct Leaving {
     one: Option<NodeId>,
-    many: btree_set::IntoIter<(NodeId, Option<Box<str>>)>,
+    plain: btree_set::IntoIter<NodeId>,
+    shared: btree_set::IntoIter<(NodeId, Box<str>)>,
 }
 
 impl Iterator for Leaving {
     type Item = (NodeId, Option<Box<str>>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.one.take().map(|node| (node, None)).or_else(|| self.many.next())
+        let plain = self.one.take().or_else(|| self.plain.next());
+        plain.map(|node| (node, None)).or_else(|| self.shared.next().map(|(node, group)| (node, Some(group))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let len = self.many.len() + usize::from(self.one.is_some());
+        let len = self.plain.len() + self.shared.len() + usize::from(self.one.is_some());
         (len, Some(len))
     }
 }

@@ -4,6 +4,7 @@
 //! parent. A node disappears with its last subscription and its last child.
 
 use crate::slab::Key;
+use ecow::EcoString;
 use foldhash::fast::FixedState;
 use grovemq_codec::Qos;
 use hashbrown::HashTable;
@@ -44,7 +45,8 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Node {
-    level: Box<str>,
+    /// Most levels are short enough to need no memory beside the node's.
+    level: EcoString,
     parent: u32,
     /// Children in the table; `plus` and `hash` not counted.
     children: u32,
@@ -207,7 +209,7 @@ impl Trie {
         while at != ROOT
             && let Some(n) = self.nodes.get(at as usize)
         {
-            levels.push(&*n.level);
+            levels.push(n.level.as_str());
             at = n.parent;
         }
         levels.reverse();
