@@ -3,10 +3,13 @@
 //! Each case of the tables runs twice, with Debian's tool and with ours, against a fresh Debian broker each time. Compared
 //! are standard output to the byte, the exit code, the first line of standard error, and the packets on the wire. With
 //! `GROVEMQ_PEERS_INSTEAD=1` Debian's tool takes both parts: then every case must agree, or it is the case that is wrong.
+//!
+//! What only ours can do has modules of its own, without a peer in their names.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod beyond;
 mod case;
 mod debian_defaults;
 mod debian_publisher;

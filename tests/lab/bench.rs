@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
+pub(crate) use grovemq_tests::eventually;
 use grovemq_tests::{Finished, Program, Relay, SOON, peers, scratch};
 
 const SUBACK: u8 = 9;
@@ -115,15 +115,5 @@ impl Ear {
     #[track_caller]
     pub(crate) fn finish(self) -> Finished {
         self.program.finish(SOON)
-    }
-}
-
-/// Waits until something is so; panics with the report if it does not come.
-#[track_caller]
-pub(crate) fn eventually(mut is_so: impl FnMut() -> bool, report: impl Fn() -> String) {
-    let deadline = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{}", report());
-        std::thread::sleep(Duration::from_millis(10));
     }
 }

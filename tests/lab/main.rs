@@ -11,6 +11,5 @@ mod commands;
 mod paho_thing;
 mod passwords;
 mod scenarios;
-mod terminal;
 mod thing;
 mod up;

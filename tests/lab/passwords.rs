@@ -1,9 +1,8 @@
 //! Users and their passwords: `mosquitto_passwd` asks in a terminal, the broker reads the file.
 
-use grovemq_tests::{SOON, free_port, wait_until_listening};
+use grovemq_tests::{SOON, Terminal, free_port, wait_until_listening};
 
 use crate::bench::{Bench, Whose, eventually};
-use crate::terminal::Terminal;
 
 /// Answers both questions; the exit code and what stood on the screen.
 fn ask(bench: &Bench, line: &str, first: &str, second: &str) -> (i32, String) {

@@ -4,10 +4,9 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use grovemq_tests::{Program, SOON, free_port, peers, wait_until_listening};
+use grovemq_tests::{Program, SOON, Terminal, free_port, peers, wait_until_listening};
 
 use crate::bench::{Ear, eventually};
-use crate::terminal::Terminal;
 
 /// A running `grovemq up` whose input is no terminal.
 struct Up {

@@ -11,6 +11,7 @@
 //! | a process whose output can be waited for | [`Program`] |
 //! | exact bytes on a connection | [`Wire`] |
 //! | a client made of bytes, a conversation as data | [`peer`], [`notation`], [`dialogue`] |
+//! | a program on a terminal, with a person who types | [`Terminal`] |
 //! | certificates | [`certificates::Authority`] |
 //! | what a client really sends | [`Relay`] |
 //! | a folder that goes away | [`scratch`] |
@@ -38,6 +39,7 @@ mod port;
 mod program;
 mod random;
 mod relay;
+mod terminal;
 mod wire;
 
 pub use broker::{Broker, Kind};
@@ -45,6 +47,7 @@ pub use port::{free_port, wait_until_listening};
 pub use program::{Finished, Program};
 pub use random::Random;
 pub use relay::Relay;
+pub use terminal::{Terminal, eventually};
 pub use wire::{Wire, hex};
 
 use std::time::Duration;

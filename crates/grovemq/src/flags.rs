@@ -10,6 +10,7 @@ macro_rules! value {
     };
 }
 
+mod beyond;
 mod defs;
 pub(crate) mod file;
 pub(crate) mod high;
@@ -155,7 +156,10 @@ pub(crate) fn parse(tool: Tool, args: &[OsString]) -> Result<Parsed, Complaint> 
 
 /// The options of a tool, in the order in which help shows them.
 fn flags(tool: Tool) -> impl Iterator<Item = &'static Flag> {
-    defs::FLAGS.iter().chain(transport::FLAGS).filter(move |flag| flag.tools.contains(&tool))
+    [defs::FLAGS, beyond::FLAGS, transport::FLAGS]
+        .into_iter()
+        .flatten()
+        .filter(move |flag| flag.tools.contains(&tool))
 }
 
 /// The help of a tool called `program`.

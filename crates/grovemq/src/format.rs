@@ -52,6 +52,8 @@ enum Field {
     Float,
     Date,
     JsonText,
+    /// The payload in whichever way it can be.
+    JsonLine,
     JsonValue,
     PayloadLen,
     PacketId,
@@ -76,6 +78,11 @@ pub(crate) enum Printed {
 }
 
 impl Format {
+    /// Each message as JSON, whatever its payload is.
+    pub(crate) fn json_lines() -> Self {
+        Self { pieces: vec![Piece::Field(Field::JsonLine, Layout::default())] }
+    }
+
     /// Prints a message, without a line end. `pretty` is for JSON.
     pub(crate) fn print(
         &self,
@@ -102,6 +109,7 @@ impl Format {
                 Piece::Time(letter) => out.write_all(strftime::expand(*letter, now).as_bytes())?,
                 Piece::Nanoseconds => write!(out, "{:09}", now.subsec_nanosecond())?,
                 Piece::Field(Field::JsonText, _) => json::print_message(out, received, None, pretty, now)?,
+                Piece::Field(Field::JsonLine, _) => json::print_line(out, received, pretty, now)?,
                 Piece::Field(Field::JsonValue, _) => match json::parse_payload(&received.message.payload) {
                     Some(value) => json::print_message(out, received, Some(value), pretty, now)?,
                     None => printed = Printed::NotJson,
@@ -117,7 +125,10 @@ impl Format {
             Piece::Literal(_) => false,
             Piece::Time(_) | Piece::Nanoseconds => true,
             Piece::Field(field, _) => {
-                matches!(field, Field::Date | Field::JsonText | Field::JsonValue | Field::UnixTime)
+                matches!(
+                    field,
+                    Field::Date | Field::JsonLine | Field::JsonText | Field::JsonValue | Field::UnixTime
+                )
             }
         })
     }
@@ -172,7 +183,7 @@ fn print_field(
             layout.print_float(out, value.map(f64::from))
         }
         // Printed by the caller, who needs to know how it went.
-        Field::JsonText | Field::JsonValue => Ok(()),
+        Field::JsonLine | Field::JsonText | Field::JsonValue => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `%j` and `%J`: a message as JSON, written as cJSON writes it.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use grovemq_client::{Properties, Received};
 use jiff::Zoned;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -30,6 +31,31 @@ pub(crate) fn print_message(
     pretty: bool,
     now: &Zoned,
 ) -> io::Result<()> {
+    let own = || own_payload(received);
+    Json::Object(members_of(received, payload.unwrap_or_else(own), now)).print(out, pretty, 1)
+}
+
+/// Prints a message with its payload as JSON where it is, else as text; what is neither is `{"base64":…}`.
+pub(crate) fn print_line(
+    out: &mut dyn Write,
+    received: &Received,
+    pretty: bool,
+    now: &Zoned,
+) -> io::Result<()> {
+    let payload = parse_payload(&received.message.payload).unwrap_or_else(|| own_payload(received));
+    let mut members = members_of(received, payload, now);
+    for (_, value) in &mut members {
+        value.make_text();
+    }
+    Json::Object(members).print(out, pretty, 1)
+}
+
+fn own_payload(received: &Received) -> Json {
+    let payload = &received.message.payload;
+    if payload.is_empty() { Json::Null } else { Json::Text(payload.clone()) }
+}
+
+fn members_of(received: &Received, payload: Json, now: &Zoned) -> Vec<(String, Json)> {
     let message = &received.message;
     let text = |text: &str| Json::Text(text.as_bytes().to_vec());
     let mut members = vec![
@@ -46,9 +72,8 @@ pub(crate) fn print_message(
     if !properties.is_empty() {
         members.push(("properties".to_owned(), Json::Object(properties)));
     }
-    let own = || if message.payload.is_empty() { Json::Null } else { Json::Text(message.payload.clone()) };
-    members.push(("payload".to_owned(), payload.unwrap_or_else(own)));
-    Json::Object(members).print(out, pretty, 1)
+    members.push(("payload".to_owned(), payload));
+    members
 }
 
 fn len(len: usize) -> Json {
@@ -84,6 +109,22 @@ fn properties_of(properties: &Properties) -> Vec<(String, Json)> {
 }
 
 impl Json {
+    /// Replaces bytes that are no text. What is nested deeper than properties came as text.
+    fn make_text(&mut self) {
+        match self {
+            Self::Text(bytes) if str::from_utf8(bytes).is_err() => {
+                let encoded = BASE64_STANDARD.encode(bytes).into_bytes();
+                *self = Self::Object(vec![("base64".to_owned(), Self::Text(encoded))]);
+            }
+            Self::Object(members) => {
+                for (_, value) in members.iter_mut().filter(|(_, value)| matches!(value, Self::Text(_))) {
+                    value.make_text();
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// `depth` is the number of tabs before members, for `pretty`.
     fn print(&self, out: &mut dyn Write, pretty: bool, depth: usize) -> io::Result<()> {
         match self {
@@ -327,6 +368,27 @@ mod tests {
         }
         for payload in [r#"{"a":1}x"#, "message", "{", "\u{1}"] {
             assert_eq!(reprinted(payload, false), None, "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_json_whatever_the_payload() {
+        let now = Zoned::default();
+        for (payload, shown) in [
+            (&b"{\"a\": 1}"[..], r#"{"a":1}"#),
+            (b"12", "12"),
+            (b"text\n", r#""text\n""#),
+            (b"\xff\xfe", r#"{"base64":"//4="}"#),
+            (b"", "null"),
+        ] {
+            let mut message = received("");
+            message.message.payload = payload.to_vec();
+            message.message.properties.correlation_data = Some(vec![0xff]);
+            let mut out = Vec::new();
+            print_line(&mut out, &message, false, &now).unwrap();
+            let line = String::from_utf8(out).unwrap();
+            assert!(line.ends_with(&format!(r#","payload":{shown}}}"#)), "{line}");
+            assert!(line.contains(r#""correlation-data":{"base64":"/w=="}"#), "{line}");
         }
     }
 

@@ -8,6 +8,7 @@
 mod board;
 mod broker;
 mod check;
+mod colour;
 mod exit;
 mod flags;
 mod format;
@@ -19,6 +20,7 @@ mod publish;
 mod signal;
 mod store;
 mod subscribe;
+mod tally;
 mod thing;
 mod tools;
 mod tree;

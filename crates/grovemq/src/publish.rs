@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
 use std::pin::pin;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 /// Unacknowledged messages whose end is waited for later; above it the next one waits.
 const PENDING_MAX: usize = 1000;
@@ -27,7 +28,10 @@ pub(crate) fn run(plan: &Publishing) -> Exit {
     };
     crate::block_on(async {
         let out = BufWriter::new(io::stdout().lock());
-        Publisher { plan, out, watch: Watch::new(&plan.session), end: None }.run(payloads).await
+        let watch = Watch::new(&plan.session);
+        Publisher { plan, out, watch, is_patient: plan.retry_connect.is_some(), excuse: None, end: None }
+            .run(payloads)
+            .await
     })
 }
 
@@ -49,6 +53,10 @@ struct Publisher<'a, W> {
     plan: &'a Publishing,
     out: W,
     watch: Watch,
+    /// A first connection that fails is tried again.
+    is_patient: bool,
+    /// Why the last attempt at it failed.
+    excuse: Option<(String, Exit)>,
     /// How it ends, once that is certain.
     end: Option<Exit>,
 }
@@ -58,6 +66,7 @@ impl<W: Write> Publisher<'_, W> {
         let (client, mut events) = Client::start(self.plan.session.options.clone());
         let mut sending = pin!(send_all(&client, self.plan, payloads));
         let (mut is_connected, mut is_sent) = (false, false);
+        let mut too_late = pin!(sleep_until(Instant::now() + self.plan.retry_connect.unwrap_or_default()));
         loop {
             let event = tokio::select! {
                 biased;
@@ -66,6 +75,13 @@ impl<W: Write> Publisher<'_, W> {
                     is_sent = true;
                     self.end.get_or_insert(exit);
                     continue;
+                }
+                () = &mut too_late, if self.is_patient => {
+                    let in_vain = || ("Error: Connection timed out".to_owned(), Exit::FAILURE);
+                    let (line, exit) = self.excuse.take().unwrap_or_else(in_vain);
+                    self.plan.session.complain(&line);
+                    self.end = Some(exit);
+                    break;
                 }
             };
             let Some(event) = event else { break };
@@ -86,7 +102,13 @@ impl<W: Write> Publisher<'_, W> {
 
     fn take(&mut self, event: Event) -> io::Result<()> {
         match event {
-            Event::Connected(info) => return self.watch.connected(&mut self.out, &info.client_id),
+            Event::Connected(info) => {
+                self.is_patient = false;
+                return self.watch.connected(&mut self.out, &info.client_id);
+            }
+            Event::Refused(refusal) if self.is_patient && watch::is_passing(&refusal) => {
+                self.excuse = Some(watch::refused(&refusal));
+            }
             Event::Refused(refusal) => {
                 self.watch.release(&mut self.out)?;
                 let (line, exit) = watch::refused(&refusal);
@@ -98,6 +120,13 @@ impl<W: Write> Publisher<'_, W> {
             }
             Event::Disconnected(error) if self.end.is_none() => {
                 let (loss, line, exit) = watch::lost(&error);
+                if self.is_patient && loss != Loss::Garbled {
+                    // A refusal says more than the end of the connection that follows it.
+                    if !matches!(error, Error::Refused { .. }) {
+                        self.excuse = Some((line, exit));
+                    }
+                    return Ok(());
+                }
                 // Lines may come for days: a server that was there once will be there again.
                 let goes_on = self.plan.source == Source::Lines
                     && match loss {

@@ -1,9 +1,11 @@
 //! `sub`: subscribes and prints what comes. `rr` does so as well, with one request and one response.
 
+use crate::colour::Style;
 use crate::exit::Exit;
 use crate::flags::high::{Request, Subscribing};
 use crate::format::Printed;
 use crate::payload;
+use crate::tally::Tally;
 use crate::watch::{self, Loss, Watch};
 use grovemq_client::{
     Client, Direction, Error, Event, Events, Message, PacketNote, Publication, PublishAck, Qos, ReasonCode,
@@ -39,6 +41,7 @@ pub(crate) fn run(plan: &Subscribing) -> Exit {
             asked: None,
             held: VecDeque::new(),
             left: plan.count,
+            tally: plan.count_by.map(Tally::new),
             end: None,
         }
         .run()
@@ -60,6 +63,8 @@ struct Subscriber<'a, W> {
     held: VecDeque<Received>,
     /// How many messages are still to be printed.
     left: Option<u32>,
+    /// Counts instead of printing.
+    tally: Option<Tally>,
     /// How it ends, once that is certain.
     end: Option<Exit>,
 }
@@ -126,10 +131,21 @@ impl<W: Write> Subscriber<'_, W> {
                 }
             }
         }
+        let printed = self.print_tally();
         if is_online {
             self.say_goodbye(&client, &mut events, leaves_early).await;
         }
-        self.end.unwrap_or(Exit::OK)
+        match printed {
+            Ok(()) => self.end.unwrap_or(Exit::OK),
+            Err(error) => broken_output(&error, self.plan),
+        }
+    }
+
+    fn print_tally(&mut self) -> io::Result<()> {
+        match &self.tally {
+            Some(tally) => tally.print(&mut self.out, self.plan.colours).and_then(|()| self.out.flush()),
+            None => Ok(()),
+        }
     }
 
     /// Shows the last packets, but no messages any more. In MQTT 5, leaving before everything came is an occasion for
@@ -262,7 +278,10 @@ impl<W: Write> Subscriber<'_, W> {
         if message.retain && self.plan.no_retained {
             return Ok(());
         }
-        self.print(received)?;
+        match &mut self.tally {
+            Some(tally) => tally.add(&message.topic),
+            None => self.print(received)?,
+        }
         if let (Some(Request { latency: true, .. }), Some(asked)) = (&self.plan.request, self.asked) {
             crate::complain(&format!("Latency: {:.3} ms", asked.elapsed().as_secs_f64() * 1000.0));
         }
@@ -286,12 +305,16 @@ impl<W: Write> Subscriber<'_, W> {
             }
             return self.out.write_all(line_end);
         }
+        let colours = self.plan.colours;
+        let topic =
+            colours.paint(if message.retain { Style::Retained } else { Style::Topic }, &message.topic);
         if message.payload.is_empty() {
             let shown = self.plan.verbose && self.plan.line_end;
-            return if shown { writeln!(self.out, "{} (null)", message.topic) } else { Ok(()) };
+            let null = colours.paint(Style::Aside, "(null)");
+            return if shown { writeln!(self.out, "{topic} {null}") } else { Ok(()) };
         }
         if self.plan.verbose {
-            write!(self.out, "{} ", message.topic)?;
+            write!(self.out, "{topic} ")?;
         }
         self.out.write_all(&message.payload)?;
         self.out.write_all(line_end)

@@ -1,5 +1,6 @@
 //! From the command lines of `pub`, `sub` and `rr` to what they do.
 
+use crate::colour;
 use crate::exit::Exit;
 use crate::flags::high::{Publishing, Subscribing};
 use crate::flags::{self, Complaint, Low, Parsed, Tool};
@@ -58,7 +59,13 @@ fn parse(tool: Tool, call: &Call) -> Result<Low, Exit> {
     let parsed = flags::file::options(tool, &call.args)
         .and_then(|defaults| flags::parse(tool, &[defaults, call.args.clone()].concat()));
     match parsed {
-        Ok(Parsed::Run(low)) => Ok(*low),
+        Ok(Parsed::Run(mut low)) => {
+            if call.by_original_name {
+                // the original has none
+                low.colour.get_or_insert(colour::When::Never);
+            }
+            Ok(*low)
+        }
         Ok(Parsed::Help) => Err(told(&flags::help(tool, &call.program))),
         Ok(Parsed::Version) => {
             Err(told(&format!("{} version {} (GroveMQ)\n", call.program, env!("CARGO_PKG_VERSION"))))

@@ -196,6 +196,11 @@ pub(crate) fn refused(refusal: &Refusal) -> (String, Exit) {
     (format!("Connection error: {text}{hint}"), Exit::refused(refusal.reason, refusal.v3_code))
 }
 
+/// Whether the server may well take us later.
+pub(crate) fn is_passing(refusal: &Refusal) -> bool {
+    matches!(refusal.reason, ReasonCode::ServerUnavailable | ReasonCode::ServerBusy)
+}
+
 /// What the end of a connection means, the words for it, and the exit code if it is the end of the tool.
 pub(crate) fn lost(error: &Error) -> (Loss, String, Exit) {
     let lost = |loss, text: &str, exit| (loss, format!("Error: {text}"), exit);

@@ -4,7 +4,9 @@ use super::low::{Low, LowProperties, Property, PropertyId, PropertyValue, Source
 use super::property::{DUPLICATE, PROTOCOL_ERROR, wrong_properties};
 use super::transport::{bind_address, transport};
 use super::{Complaint, Tool};
+use crate::colour::Palette;
 use crate::format::Format;
+use crate::tally::CountBy;
 use grovemq_client::{
     Disconnect, Message, Options, Properties, Qos, Reconnect, RetainHandling, Subscribe, SubscribeOptions,
     Subscription, Unsubscribe, Version, Will,
@@ -35,6 +37,8 @@ pub(crate) struct Publishing {
     pub source: Source,
     pub repeat: u32,
     pub repeat_delay: Duration,
+    /// How long to try to connect for the first time.
+    pub retry_connect: Option<Duration>,
 }
 
 /// What `sub` is to do.
@@ -55,6 +59,9 @@ pub(crate) struct Subscribing {
     pub no_retained: bool,
     pub retained_only: bool,
     pub remove_retained: bool,
+    /// Count instead of printing.
+    pub count_by: Option<CountBy>,
+    pub colours: Palette,
     /// `rr`: published once the subscription stands.
     pub request: Option<Request>,
 }
@@ -74,6 +81,8 @@ const KEEP_ALIVE: u16 = 60;
 const INFLIGHT_MAX: u16 = 20;
 /// Between attempts to connect.
 const RECONNECT: Reconnect = Reconnect::Backoff { min: Duration::from_secs(1), max: Duration::from_secs(10) };
+/// The same while a server is waited for that is not there yet.
+const RETRY: Reconnect = Reconnect::Backoff { min: Duration::from_millis(100), max: Duration::from_secs(2) };
 /// For the last acknowledgements.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -84,11 +93,16 @@ impl Publishing {
         let (Some(topic), Some(source)) = (low.topics.last(), low.source) else { return Ok(None) };
         let properties = message_properties(&low.properties.publish);
         Ok(Some(Self {
-            session: if source == Source::Lines { session } else { session.without_reconnecting() },
+            session: match (&source, low.retry_connect) {
+                (_, Some(_)) => session.reconnecting(RETRY),
+                (Source::Lines, None) => session,
+                _ => session.reconnecting(Reconnect::Never),
+            },
             message: Message::new(topic, "").qos(low.qos).retain(low.retain).properties(properties),
             source,
             repeat: low.repeat.unwrap_or(1),
             repeat_delay: low.repeat_delay,
+            retry_connect: low.retry_connect,
         }))
     }
 }
@@ -102,6 +116,9 @@ impl Subscribing {
         if low.no_retained && low.retained_only {
             return Err(Complaint::error("Combining '-R' and '--retained-only' makes no sense."));
         }
+        if low.json && low.format.is_some() {
+            return Err(Complaint::error("Combining '-F' and '--json' makes no sense."));
+        }
         let handling = if low.no_retained { RetainHandling::Never } else { RetainHandling::Always };
         Ok(Self::with(session, low, handling))
     }
@@ -109,7 +126,7 @@ impl Subscribing {
     /// The subscription, request and printing of `rr`.
     pub(crate) fn responding(mut low: Low) -> Result<Self, Complaint> {
         low.count = Some(1);
-        let session = Session::new(&low, Tool::Rr)?.without_reconnecting();
+        let session = Session::new(&low, Tool::Rr)?.reconnecting(Reconnect::Never);
         let (Some(topic), Some(source), Some(response)) =
             (low.topics.pop(), low.source.take(), low.response_topic.take())
         else {
@@ -144,13 +161,15 @@ impl Subscribing {
             count: low.count,
             wait: low.wait.map(|seconds| Duration::from_secs(seconds.into())),
             exit_after_suback: low.exit_after_suback,
-            format: low.format,
+            format: if low.json { Some(Format::json_lines()) } else { low.format },
             pretty: low.pretty,
             line_end: !low.no_line_end,
             verbose: low.verbose,
             no_retained: low.no_retained,
             retained_only: low.retained_only,
             remove_retained: low.remove_retained,
+            count_by: low.count_by,
+            colours: low.colour.unwrap_or_default().for_stdout(),
             request: None,
         }
     }
@@ -208,8 +227,8 @@ impl Session {
         })
     }
 
-    fn without_reconnecting(self) -> Self {
-        Self { options: self.options.reconnect(Reconnect::Never), ..self }
+    fn reconnecting(self, policy: Reconnect) -> Self {
+        Self { options: self.options.reconnect(policy), ..self }
     }
 
     /// Tells what is to be told before anything is done.

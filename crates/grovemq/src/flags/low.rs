@@ -1,7 +1,9 @@
 //! A command line as it was typed: values read, nothing combined.
 
 use super::transport::LowTransport;
+use crate::colour;
 use crate::format::Format;
+use crate::tally::CountBy;
 use grovemq_client::{Qos, RetainHandling, Version};
 use std::{ffi::OsString, time::Duration};
 
@@ -35,6 +37,7 @@ pub(crate) struct Low {
     pub retain: bool,
     pub repeat: Option<u32>,
     pub repeat_delay: Duration,
+    pub retry_connect: Option<Duration>,
 
     pub unsubscribe: Vec<String>,
     pub filter_out: Vec<String>,
@@ -50,6 +53,9 @@ pub(crate) struct Low {
     pub remove_retained: bool,
     pub retain_as_published: bool,
     pub retain_handling: Option<RetainHandling>,
+    pub json: bool,
+    pub count_by: Option<CountBy>,
+    pub colour: Option<colour::When>,
 
     pub response_topic: Option<String>,
     pub latency: bool,

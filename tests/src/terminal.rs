@@ -7,13 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use grovemq_tests::SOON;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
-use crate::bench::eventually;
+use crate::SOON;
 
-pub(crate) struct Terminal {
+/// A running program and its terminal. Dropping it kills the program.
+#[derive(Debug)]
+pub struct Terminal {
     child: Child,
     /// The person's side.
     person: File,
@@ -22,7 +23,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Starts a program whose three streams, and controlling terminal, are a new terminal.
-    pub(crate) fn start(command: &Command) -> Self {
+    pub fn start(command: &Command) -> Self {
         let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&person).unwrap();
         unlockpt(&person).unwrap();
@@ -51,33 +52,35 @@ impl Terminal {
         Self { child, person, shown }
     }
 
-    pub(crate) fn type_keys(&mut self, keys: &str) {
+    /// Types these keys.
+    pub fn type_keys(&mut self, keys: &str) {
         self.person.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits until this text is on the screen.
     #[track_caller]
-    pub(crate) fn shows(&self, text: &str) {
+    pub fn shows(&self, text: &str) {
         eventually(|| self.text().contains(text), || format!("{text:?} is not shown\n{}", self.text()));
     }
 
     /// All that was shown so far.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.shown.lock().unwrap()).replace("\r\n", "\n")
     }
 
     /// Whether keys are shown as they are typed, and wait for the end of the line: the way a shell leaves a terminal.
-    pub(crate) fn is_as_before(&self) -> bool {
+    pub fn is_as_before(&self) -> bool {
         tcgetattr(&self.person).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }
 
-    pub(crate) fn hides_keys(&self) -> bool {
+    /// Whether keys are not shown as they are typed.
+    pub fn hides_keys(&self) -> bool {
         !tcgetattr(&self.person).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
     /// Waits for the end of the program: its exit code and all that was shown.
     #[track_caller]
-    pub(crate) fn finish(mut self) -> (i32, String) {
+    pub fn finish(mut self) -> (i32, String) {
         let deadline = Instant::now() + SOON;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -96,5 +99,15 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+/// Waits until something is so; panics with the report if it does not come.
+#[track_caller]
+pub fn eventually(mut is_so: impl FnMut() -> bool, report: impl Fn() -> String) {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{}", report());
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
