@@ -114,7 +114,7 @@ fn what_waits_outlives_the_broker() {
 
 /// What waits has the bounds of any session's queue; of QoS 0 nothing waits.
 #[test]
-fn the_queue_is_bounded() {
+fn e17_the_queue_is_bounded() {
     let there = Broker::ours();
     let cable = Cable::to(there.port());
     let lines = "topic # out 1\nmax_inflight_messages 3\nmax_queued_messages 5";

@@ -80,7 +80,7 @@ fn once_is_once() {
 }
 
 #[test]
-fn delays_are_told() {
+fn e17_delays_are_told() {
     let here = bridge(Kind::Ours, free_port(), "topic # out");
     // a delay without a cap is always the same
     here.wait_for_log("Error creating bridge: ");

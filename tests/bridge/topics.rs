@@ -38,7 +38,7 @@ fn no_echo(here: Kind, there: Kind, version: &str) {
 }
 
 #[test]
-fn nothing_echoes_between_ours() {
+fn e15_nothing_echoes_between_ours() {
     for version in ["mqttv31", "mqttv311", "mqttv50"] {
         no_echo(Kind::Ours, Kind::Ours, version);
     }

@@ -193,7 +193,7 @@ fn a28_connect_must_be_whole_in_time() {
 
 /// One and a half times the keep-alive, then the end, with the will.
 #[test]
-fn keep_alive() {
+fn c08_keep_alive() {
     let broker = shared();
     let port = broker.port();
     let mut watch = Peer::v3(port, "keep-watch");
@@ -338,6 +338,36 @@ fn c15_clients_that_subscribe_at_the_same_time() {
             peer.expect(&format!("PUBLISH{{\"new/{i}/topic\" 'x'}}"));
         }
     }
+}
+
+/// E14: streams that end without a farewell, orderly or with a reset, at any moment: the wills of those who were in go out
+/// once each, and nobody else notices.
+#[test]
+fn e14_streams_that_just_end() {
+    let broker = crate::fairness::plain("");
+    let port = broker.port();
+    let mut watch = Peer::v3(port, "watch");
+    watch.subscribe_v3("gone/#", 0);
+    for reset in [false, true] {
+        for beginning in ["", "10 40", "10 0f \"MQTT\""] {
+            let mut peer = Peer::open(local(port));
+            peer.send(beginning);
+            if reset { peer.reset() } else { drop(peer) }
+        }
+        for last in ["", "c0", "30 7f 0001", "PUBLISH1{\"t\" 0001 'x'}", "PUBLISH2{\"t\" 0001 'x'}"] {
+            let body = "\"MQTT\" 04 06 003c \"goes\" \"gone/goes\" \"x\"";
+            let mut peer = Peer::connect(port, body, "CONNACK{0000}");
+            peer.send(last);
+            if reset {
+                peer.reset();
+            } else {
+                drop(peer);
+            }
+            watch.expect("PUBLISH{\"gone/goes\" 'x'}");
+        }
+    }
+    watch.silent();
+    Peer::v3(port, "goes").ping();
 }
 
 /// E09: who is inside goes on, nothing spins, and new clients get in as soon as others have left.

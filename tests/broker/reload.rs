@@ -162,7 +162,7 @@ fn the_address_of_a_port_changes() {
 }
 
 #[test]
-fn a_broken_configuration_changes_nothing_and_says_all_that_is_wrong() {
+fn e10_a_broken_configuration_changes_nothing_and_says_all_that_is_wrong() {
     let mut broker = Reloaded::start("allow_anonymous true\n");
     let (port, new) = (broker.port(), free_port());
     let mut peer = Peer::v5(port, "stays");

@@ -319,7 +319,7 @@ fn a_will_obeys_the_rules_of_its_author() {
 }
 
 #[test]
-fn per_listener_settings_keep_the_listeners_apart() {
+fn d18_per_listener_settings_keep_the_listeners_apart() {
     let (open, guarded) = (grovemq_tests::free_port(), grovemq_tests::free_port());
     let dir = grovemq_tests::scratch();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
@@ -479,4 +479,21 @@ fn c02_another_user_does_not_inherit_what_he_may_not_read() {
             break;
         }
     }
+}
+
+/// D14: after a few wrong passwords the next login from there has to wait, even with the right one; it is said once.
+#[test]
+fn d14_after_failed_logins_the_next_waits() {
+    let broker = guarded("topic readwrite #\n", "");
+    let guess = |i: u32| login(broker.port(), &format!("g{i}"), Some(("user1", "guess"))).1;
+    for i in 0..5 {
+        assert_eq!(guess(i), 0x87);
+    }
+    let start = std::time::Instant::now();
+    assert_eq!(login(broker.port(), "user", Some(("user1", "iotlab"))).1, 0);
+    assert!(start.elapsed() >= std::time::Duration::from_millis(250), "{:?}", start.elapsed());
+    assert_eq!(guess(5), 0x87);
+    broker.wait_for_log("Logins from 127.0.0.1 are delayed: too many have failed.");
+    let lines = broker.program().stderr_lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("are delayed")).count(), 1, "{lines:#?}");
 }

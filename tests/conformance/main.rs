@@ -2,7 +2,7 @@
 //!
 //! `mqtt-3.1.1.tsv` and `mqtt-5.0.tsv` have a line for each: its id, what it asks for in our words, and the tests, or the
 //! reason why there is none. A test is written `connect.txt#A09-v3`, a row of `tests/dialogues`, or
-//! `tests/broker/faults.rs#keep_alive`, a function. `*.ids` list the ids of the specifications. `faults.tsv` is the same for faults;
+//! `tests/broker/faults.rs#c08_keep_alive`, a function. `*.ids` list the ids of the specifications. `faults.tsv` is the same for faults;
 //! `cargo xtask faults` shows it with the result of each test.
 
 #![forbid(unsafe_code)]
@@ -45,6 +45,19 @@ fn each_statement_of_5_is_tested_or_excepted() {
 #[test]
 fn each_fault_is_tested_or_excepted() {
     check("faults");
+    let list = read("faults.tsv");
+    let nameless: Vec<&str> =
+        statements(&list).iter().filter(|row| !is_named(row)).map(|row| row.id).collect();
+    assert!(nameless.is_empty(), "no test carries the id of these in its name: {nameless:?}");
+}
+
+/// One of its tests begins with its id, perhaps behind others: `b13_b15_…`, `A09-v3`.
+fn is_named(row: &Statement<'_>) -> bool {
+    let Evidence::Tests(tests) = &row.evidence else { return true };
+    let names = tests.iter().filter_map(|test| test.split_once('#')).map(|(_, name)| name);
+    let is_id = |word: &&str| word.len() == row.id.len() && word.ends_with(|c: char| c.is_ascii_digit());
+    let mut ids = names.flat_map(|name| name.split(['_', '-']).take_while(is_id));
+    ids.any(|id| id.eq_ignore_ascii_case(row.id))
 }
 
 fn check(version: &str) {
@@ -180,6 +193,18 @@ fn a_line_is_a_test_or_an_exception() {
 }
 
 #[test]
+fn a_row_of_faults_is_named_by_its_tests() {
+    let named = |line| is_named(&statement(line).unwrap());
+    for good in ["B15\tx\tf.rs#other f.rs#b13_b15_copies", "A09\tx\tc.txt#A09-v3", "E13\tx\texception: none"]
+    {
+        assert!(named(good), "{good}");
+    }
+    for bad in ["B15\tx\tf.rs#b13_copies_of_b15", "A09\tx\tc.txt#A10-v3 f.rs#a_09"] {
+        assert!(!named(bad), "{bad}");
+    }
+}
+
+#[test]
 fn what_is_missing_or_too_much_is_named() {
     let list = statements("X-1\ta\tt\nX-3\ta\tt\nX-3\ta\tt");
     assert_eq!(
@@ -193,7 +218,7 @@ fn a_test_that_does_not_exist_is_noticed() {
     let mut existing = Existing::default();
     assert!(existing.has("connect.txt#A09-v3"));
     assert!(existing.has("connect.txt#A11-v3"), "a row with several values");
-    assert!(existing.has("tests/broker/faults.rs#keep_alive"));
+    assert!(existing.has("tests/broker/faults.rs#c08_keep_alive"));
     for absent in
         ["connect.txt#A09", "nowhere.txt#A", "tests/broker/faults.rs#shared", "src/none.rs#f", "word"]
     {

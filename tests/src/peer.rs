@@ -165,6 +165,11 @@ impl Peer {
         self.wire.end_of_sending();
     }
 
+    /// Ends with a reset instead of an orderly close.
+    pub fn reset(self) {
+        self.wire.reset();
+    }
+
     /// Subscribes at this QoS in 3.1.1, and waits for the answer.
     #[track_caller]
     pub fn subscribe_v3(&mut self, filter: &str, qos: u8) {

@@ -82,6 +82,11 @@ impl Wire {
         self.stream.write_all(bytes).unwrap_or_else(|e| panic!("sending {}: {e}", show(bytes)));
     }
 
+    /// Ends with a reset instead of an orderly close.
+    pub fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).unwrap();
+    }
+
     /// Sends bytes to a peer that may close before it has taken them all; false if it did.
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()

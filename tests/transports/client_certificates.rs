@@ -94,7 +94,7 @@ fn debian_capath_is_a_folder_of_certificates() {
 }
 
 #[test]
-fn debian_the_user_name_is_the_certificates() {
+fn a16_debian_the_user_name_is_the_certificates() {
     let clients = Clients::new();
     let broker = clients.broker("require_certificate true\nuse_identity_as_username true");
     assert!(publish_as(&broker, "good"));
@@ -106,7 +106,7 @@ fn debian_the_user_name_is_the_certificates() {
 }
 
 #[test]
-fn debian_without_a_certificate_there_is_no_user_name() {
+fn a16_debian_without_a_certificate_there_is_no_user_name() {
     let clients = Clients::new();
     let broker = clients.broker("use_identity_as_username true");
     // certificates are not asked for: everybody is refused, in MQTT's words

@@ -6,7 +6,7 @@ use std::time::Duration;
 use grovemq_tests::{Broker, Kind, Wire, free_port};
 
 use crate::certificates::Authority;
-use crate::frames::{BINARY, CLOSE, PING, PONG, REQUEST, Socket, frame};
+use crate::frames::{BINARY, CLOSE, PING, PONG, REPLY, REQUEST, Socket, frame};
 use crate::peers::{CONNECT, mqttjs_echo, paho_echo, tls_broker};
 
 fn broker(lines: &str) -> Broker {
@@ -74,7 +74,7 @@ fn frames_may_come_in_one_piece_with_the_request() {
         .0
         .write_all(&[REQUEST.as_bytes(), &frame(BINARY, CONNECT), &frame(BINARY, b"\xc0\0")].concat())
         .unwrap();
-    let mut reply = vec![0; crate::frames::REPLY.len()];
+    let mut reply = vec![0; REPLY.len()];
     std::io::Read::read_exact(&mut socket.0, &mut reply).unwrap();
     let mut got = Vec::new();
     while got.len() < 6 {
@@ -184,6 +184,24 @@ fn a_reader_that_pauses_gets_every_byte_in_order_and_pongs_between_frames() {
         }
     }
     assert!(got == packet.repeat(12));
+}
+
+/// D12: anybody can write these headers, so nobody is believed: what counts is where the connection comes from.
+#[test]
+fn d12_forged_addresses_are_not_looked_at() {
+    let broker = broker("");
+    let mut socket = Socket::connect(broker.port());
+    let forged =
+        "X-Forwarded-For: 203.0.113.7\r\nX-Real-IP: 203.0.113.7\r\nForwarded: for=203.0.113.7\r\n\r\n";
+    socket.0.write_all(REQUEST.replace("\r\n\r\n", &format!("\r\n{forged}")).as_bytes()).unwrap();
+    let mut reply = vec![0; REPLY.len()];
+    std::io::Read::read_exact(&mut socket.0, &mut reply).unwrap();
+    assert_eq!(String::from_utf8_lossy(&reply), REPLY);
+    socket.send(BINARY, CONNECT);
+    socket.expect(BINARY, b"\x20\x02\0\0");
+    broker.wait_for_log("New client connected from 127.0.0.1:");
+    let lines = broker.program().stderr_lines();
+    assert!(!lines.iter().any(|line| line.contains("203.0.113.7")), "{lines:#?}");
 }
 
 #[test]

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_decoy_costs_what_most_users_cost() {
+    fn d13_the_decoy_costs_what_most_users_cost() {
         let dear = HASH.replace("$101$", "$900$");
         let usual = |text: &str| parse(text).unwrap().decoy.algorithm();
         let of = |iterations| HashAlgorithm::Pbkdf2 { iterations };

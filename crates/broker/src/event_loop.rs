@@ -1,11 +1,12 @@
 //! One thread's loop: sockets in, the shard decides, sockets out.
 
 use crate::acceptor::Acceptor;
-use crate::inbox::{Arrival, Inbox, Letter, LoginJob, Permit};
+use crate::inbox::{Arrival, Inbox, Letter, Permit};
 use crate::limits::{
     CROWDED_PAUSE, EVENTS, GATHER_BYTES, LISTING_MAX, MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES,
     REPORT_SLOTS_MAX,
 };
+use crate::logins::{LoginJob, Logins};
 use crate::persistence::Persistence;
 use crate::sys::Job;
 use grovemq_codec::frame_len;
@@ -56,7 +57,7 @@ struct Wire {
 pub(crate) struct Neighbours {
     /// All shards' inboxes.
     pub(crate) inboxes: Vec<Arc<Inbox>>,
-    pub(crate) logins: SyncSender<LoginJob>,
+    pub(crate) logins: Logins,
     pub(crate) requests: SyncSender<Job>,
     /// `None`: nothing survives a restart.
     pub(crate) persistence: Option<Persistence>,
@@ -494,9 +495,11 @@ impl EventLoop {
                 self.shard.release(key);
             }
             Action::Authenticate(key, login) => {
-                let listener = self.shard.peer(key).map_or(0, |peer| peer.listener);
-                let job = LoginJob { key, listener, login, reply: self.inbox.clone() };
-                if self.neighbours.logins.try_send(job).is_err() {
+                let peer = self.shard.peer(key);
+                let listener = peer.map_or(0, |peer| peer.listener);
+                let address = peer.and_then(|peer| peer.address).map(|a| a.ip());
+                let job = LoginJob { key, listener, address, login, reply: self.inbox.clone() };
+                if !self.neighbours.logins.submit(job) {
                     self.inbox.post(Letter::Verdict(key, Verdict::Unavailable));
                 }
             }

@@ -3,7 +3,6 @@
 use crate::acceptor::{Acceptor, Door, DoorChange};
 use crate::limits::INBOX_MESSAGES_MAX;
 use grovemq_codec::Qos;
-use grovemq_core::access::Login;
 use grovemq_core::observe::{Census, Peer, Stats};
 use grovemq_core::{Batch, Key, Revoked, Settings, Verdict};
 use grovemq_net::Stream;
@@ -80,15 +79,6 @@ impl Drop for Permit {
             counter.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// A login to check, and where the answer goes.
-#[derive(Debug)]
-pub(crate) struct LoginJob {
-    pub(crate) key: Key,
-    pub(crate) listener: u16,
-    pub(crate) login: Login,
-    pub(crate) reply: Arc<Inbox>,
 }
 
 /// Post for one event loop. Writers take a short lock and wake the loop only if it sleeps. No two share a cache line.

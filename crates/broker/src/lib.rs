@@ -10,6 +10,7 @@ mod bridge;
 mod control;
 mod doors;
 mod event_loop;
+mod guesses;
 mod inbox;
 mod keylog;
 mod limits;
@@ -17,6 +18,7 @@ mod listeners;
 mod listing;
 mod lobby;
 mod log;
+mod logins;
 mod observer;
 mod persistence;
 mod reload;
@@ -41,6 +43,7 @@ use inbox::{Inbox, Letter};
 use keylog::KeyFile;
 use listeners::{Slot, State};
 use lobby::{Lobby, LobbyDoor};
+use logins::Logins;
 use mio::{Poll, Waker};
 use observer::{LogObserver, Ports};
 use persistence::{Keeper, Persistence};
@@ -72,6 +75,7 @@ pub struct Broker {
     stop: Arc<AtomicBool>,
     security: Security,
     gates: Gates,
+    logins: Logins,
     ports: Ports,
     entries: Arc<Entries>,
     /// Keeps the thread that looks at certificates, if there is one.
@@ -147,7 +151,8 @@ impl Broker {
             persistence::recover(&mut **store, &mut shards, &router, &log).map_err(StartError::Store)?;
         }
         let persistence = store.is_some().then(Persistence::default);
-        let inboxes = start_shards(shards, epoch, &gates, &sys, persistence.as_ref(), &log, &mut threads)
+        let logins = Logins::start(&gates, config.limits.login_delay, &log).map_err(StartError::Thread)?;
+        let inboxes = start_shards(shards, epoch, &logins, &sys, persistence.as_ref(), &log, &mut threads)
             .map_err(StartError::Thread)?;
         let persistence = persistence.zip(store).map(|(persistence, store)| {
             let keeper =
@@ -170,6 +175,7 @@ impl Broker {
             stop: Arc::default(),
             security,
             gates,
+            logins,
             ports,
             entries: Arc::new(Entries::new(made)),
             watch: None,
@@ -363,13 +369,12 @@ fn make_shards(
 fn start_shards(
     shards: Vec<Shard>,
     epoch: Instant,
-    gates: &Gates,
+    logins: &Logins,
     sys: &SyncSender<sys::Job>,
     persistence: Option<&Persistence>,
     log: &Log,
     threads: &mut Vec<JoinHandle<()>>,
 ) -> io::Result<Vec<Arc<Inbox>>> {
-    let logins = security::start_login_threads(gates)?;
     let polls = shards.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
     let inboxes = polls
         .iter()
@@ -377,7 +382,7 @@ fn start_shards(
         .collect::<io::Result<Vec<_>>>()?;
     let neighbours = Neighbours {
         inboxes: inboxes.clone(),
-        logins,
+        logins: logins.clone(),
         requests: sys.clone(),
         persistence: persistence.cloned(),
     };

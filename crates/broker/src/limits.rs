@@ -30,6 +30,19 @@ pub(crate) const LISTING_MAX: u32 = 2000;
 pub(crate) const LISTED_MAX: usize = 1_000_000;
 /// Logins waiting to be checked; above, clients are told that the server is unavailable.
 pub(crate) const LOGINS_MAX: usize = 1024;
+/// Logins that wait longer because others from the same address have failed; above, as before.
+pub(crate) const LOGINS_WAITING_MAX: usize = 1024;
+/// The same from one address.
+pub(crate) const LOGINS_WAITING_PER_ADDRESS: u16 = 32;
+/// Addresses whose failed logins are remembered.
+pub(crate) const LOGIN_ADDRESSES_MAX: usize = 4096;
+/// After this time one failed login of an address is forgotten.
+pub(crate) const LOGIN_FAILURE_TIME: Duration = Duration::from_secs(12);
+/// With so many of them remembered the address is delayed.
+pub(crate) const LOGIN_FAILURES_FREE: u32 = 5;
+/// The first delay; each further failure doubles it, this many times at most.
+pub(crate) const LOGIN_DELAY_MIN: Duration = Duration::from_millis(250);
+pub(crate) const LOGIN_DOUBLINGS_MAX: u32 = 5;
 /// Threads that check logins.
 pub(crate) const LOGIN_THREADS: usize = 2;
 /// Log lines waiting to be written; above, lines are dropped and counted.

@@ -166,6 +166,7 @@ impl Broker {
         *self.gates.write().unwrap_or_else(PoisonError::into_inner) =
             slots.iter().map(|s| s.gate.clone()).collect();
         *self.ports.write().unwrap_or_else(PoisonError::into_inner) = slots.iter().map(Slot::port).collect();
+        self.logins.set_delay_max(config.limits.login_delay);
         let settings = Arc::new(settings::settings(config, &slots, self.seed));
         let (reply, answers) = mpsc::channel();
         for inbox in &self.inboxes {

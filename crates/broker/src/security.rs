@@ -1,18 +1,14 @@
-//! Password and ACL files of the listeners, and the threads that check passwords.
+//! Password and ACL files of the listeners.
 
-use crate::inbox::{Letter, LoginJob};
-use crate::limits::{LOGIN_THREADS, LOGINS_MAX};
 use grovemq_auth::acl::{Access as AclAccess, Acl, Who as AclWho};
 use grovemq_auth::password::PasswordFile;
-use grovemq_auth::scram;
 use grovemq_config::{Listener, Security as Files};
-use grovemq_core::access::{Access, Authorize, Login, Who, Words};
-use grovemq_core::{Revoked, Verdict};
+use grovemq_core::Revoked;
+use grovemq_core::access::{Access, Authorize, Who};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// What one listener asks of its clients.
 #[derive(Clone, Debug, Default)]
@@ -149,60 +145,6 @@ pub(crate) fn revoked(old: Option<&PasswordFile>, new: Option<&PasswordFile>) ->
 
 /// The gates of all listeners, by their numbers.
 pub(crate) type Gates = Arc<RwLock<Vec<Gate>>>;
-
-/// Starts the threads that check passwords, away from the event loops: a hash may take a tenth of a second.
-pub(crate) fn start_login_threads(gates: &Gates) -> std::io::Result<SyncSender<LoginJob>> {
-    let (sender, receiver) = sync_channel(LOGINS_MAX);
-    let receiver = Arc::new(Mutex::new(receiver));
-    for n in 0..LOGIN_THREADS {
-        let (gates, receiver) = (gates.clone(), receiver.clone());
-        std::thread::Builder::new()
-            .name(format!("login-{n}"))
-            .spawn(move || check_logins(&gates, &receiver))?;
-    }
-    Ok(sender)
-}
-
-fn check_logins(gates: &RwLock<Vec<Gate>>, jobs: &Mutex<Receiver<LoginJob>>) {
-    loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        let file = {
-            let gates = gates.read().unwrap_or_else(PoisonError::into_inner);
-            gates.get(usize::from(job.listener)).and_then(Gate::passwords_now)
-        };
-        let verdict = match (file, &job.login) {
-            (Some(file), Login { words: Some(words), .. }) => judge_words(&file, words),
-            (Some(file), Login { username: Some(user), password, .. })
-                if file.verify(user, password.as_deref().unwrap_or_default()) =>
-            {
-                Verdict::Allow
-            }
-            _ => Verdict::Deny,
-        };
-        job.reply.post(Letter::Verdict(job.key, verdict));
-    }
-}
-
-/// One turn of an authentication exchange. It is as if everybody had an entry for SCRAM, as soon as somebody has.
-fn judge_words(file: &PasswordFile, words: &Words) -> Verdict {
-    if &*words.method != scram::METHOD || !file.offers_scram() {
-        return Verdict::UnknownMethod;
-    }
-    let find = |user: &str| file.scram(user).unwrap_or_else(scram::Entry::nobody);
-    match &words.said[..] {
-        [first] => {
-            let Ok(nonce) = scram::new_nonce() else { return Verdict::Unavailable };
-            scram::challenge(first, &nonce, find)
-                .map_or(Verdict::Deny, |challenge| Verdict::Challenge(challenge.into_bytes()))
-        }
-        [first, challenge, last] => match scram::verify(first, challenge, last, find) {
-            Ok(proven) => Verdict::Proven { username: proven.user, data: proven.message.into_bytes() },
-            Err(_) => Verdict::Deny,
-        },
-        _ => Verdict::Deny,
-    }
-}
 
 fn lines<T: Display>(items: &[T]) -> Complaints {
     items.iter().map(ToString::to_string).collect()

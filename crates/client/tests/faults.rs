@@ -139,7 +139,7 @@ async fn server_that_stops_answering() {
 }
 
 #[tokio::test]
-async fn bad_connack() {
+async fn e18_bad_connack() {
     let rows: &[(&[u8], Version)] = &[
         (&[0x20, 2, 0, 0], Version::V5),
         (&[0x20, 3, 2, 0, 0], Version::V5),
@@ -176,7 +176,7 @@ async fn refusal_is_told_with_the_code_of_3_1_1() {
 }
 
 #[tokio::test]
-async fn suback_with_the_wrong_count() {
+async fn e18_suback_with_the_wrong_count() {
     for answer in [&[0x90_u8, 3, 0, 1, 0][..], &[0x90, 5, 0, 1, 0, 0, 0]] {
         let address = server(move |_, mut peer| async move {
             peer.accept().await?;
@@ -194,14 +194,14 @@ async fn suback_with_the_wrong_count() {
 }
 
 #[tokio::test]
-async fn oversize_packet() {
+async fn e18_oversize_packet() {
     let announced: &[u8] = &[0x30, 0xff, 0xff, 0xff, 0x7f];
     let error = after_connack(|o| o.maximum_packet_size(1000), announced).await;
     assert_eq!(error, Error::Protocol(grovemq_client::ProtocolError::TooLarge));
 }
 
 #[tokio::test]
-async fn connack_twice() {
+async fn e18_connack_twice() {
     let error = after_connack(|o| o, CONNACK).await;
     assert!(matches!(error, Error::Protocol(_)), "{error:?}");
 }
@@ -241,7 +241,7 @@ async fn servers_reason_outlives_its_closed_socket() {
 }
 
 #[tokio::test]
-async fn comes_back_resubscribes_and_sends_again() {
+async fn e19_comes_back_resubscribes_and_sends_again() {
     let address = server(|connection, mut peer| async move {
         peer.accept().await?;
         let (kind, _) = peer.packet().await?;
@@ -281,7 +281,7 @@ async fn comes_back_resubscribes_and_sends_again() {
 }
 
 #[tokio::test]
-async fn reconnecting_slows_down() {
+async fn e19_reconnecting_slows_down() {
     let address = server(|_, mut peer| async move {
         peer.packet().await?;
         Ok(())
@@ -301,7 +301,7 @@ async fn reconnecting_slows_down() {
 }
 
 #[tokio::test]
-async fn offline_queue_is_bounded() {
+async fn e19_offline_queue_is_bounded() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let backoff = Reconnect::Backoff { min: 60_000 * MS, max: 60_000 * MS };
     let (client, mut events) = Client::start(options(address).reconnect(backoff).queue_max(2, 1000));

@@ -66,6 +66,8 @@ pub struct Limits {
     pub retain_expiry_interval: Option<Duration>,
     /// Bytes of the heap.
     pub memory_limit: Option<u64>,
+    /// Longest delay of a login from an address where many have failed; `None` is no delay.
+    pub login_delay: Option<Duration>,
 }
 
 /// How messages are queued and delivered.
@@ -294,6 +296,7 @@ impl Default for Limits {
             persistent_client_expiration: None,
             retain_expiry_interval: None,
             memory_limit: None,
+            login_delay: Some(Duration::from_secs(8)),
         }
     }
 }

@@ -381,6 +381,8 @@ pub static OPTIONS: &[Opt] = &[
     text("clientid_prefixes", "", |d, v| d.config.clientid_prefixes = Some(v.into()), "Lets in only clients whose id begins with this.")
         .reload().repeat(Repeat::LastWarned).deprecated(""),
     flag("check_retain_source", "true", |d, v| d.config.delivery.check_retain_source = v, "Asks again whether the publisher of a retained message may write its topic before giving it out.").reload(),
+    int("login_delay", "8", range(0, 8, "login_delay must be 0 to 8."), |d, v| d.config.limits.login_delay = positive(v).map(|s| Duration::from_secs(s.into())),
+        "Seconds a login has to wait at most after many from the same address have failed: the sixth within a minute waits a quarter of a second, and each further failure doubles it. 0 turns it off.").reload(),
     special("plugin", "PATH", words::plugin, "Loads a plugin.").aliases(&["auth_plugin"]).security().repeat(Repeat::Adds).refused(NO_PLUGIN),
     special("global_plugin", "PATH", words::plugin, "Loads a plugin for all listeners.").repeat(Repeat::Adds).refused(NO_PLUGIN),
     special("plugin_load", "NAME PATH", words::plugin, "Loads a plugin for later use by listeners.").repeat(Repeat::Adds).refused(NO_PLUGIN),

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_cut_anywhere_ends_with_the_last_whole_frame() {
+    fn e02_a_log_cut_anywhere_ends_with_the_last_whole_frame() {
         let (bytes, starts) = log();
         for len in 0..bytes.len() {
             let whole = starts.iter().skip(1).filter(|end| **end <= len).count() as u64;

@@ -332,7 +332,7 @@ fn log_of(dir: &Path) -> (std::path::PathBuf, usize) {
 }
 
 #[test]
-fn a_log_cut_at_any_byte_gives_the_groups_before() {
+fn e02_a_log_cut_at_any_byte_gives_the_groups_before() {
     let (dir, pictures) = history();
     let (path, len) = log_of(&dir.path());
     let whole = std::fs::read(&path).unwrap();
@@ -431,7 +431,7 @@ fn one_store_one_process() {
 }
 
 #[test]
-fn a_newer_format_and_another_file_are_refused() {
+fn e20_a_newer_format_and_another_file_are_refused() {
     let (dir, _) = history();
     let (path, _) = log_of(&dir.path());
     let mut bytes = std::fs::read(&path).unwrap();

@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mosquitto_left_goes_into_a_store_and_out_and_in_again() {
+    fn e20_what_mosquitto_left_goes_into_a_store_and_out_and_in_again() {
         let mut store = Memory::default();
         let path = of_debian();
         let found = take_over(&mut store, |visit| read_mosquitto_db(&path, EPOCH, 1, visit)).unwrap();
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_damaged_file_the_rest_is_read_and_what_is_missing_named() {
+    fn e20_of_a_damaged_file_the_rest_is_read_and_what_is_missing_named() {
         let dir = tempfile::tempdir().unwrap();
         let (whole, path) = (std::fs::read(of_debian()).unwrap(), dir.path().join("mosquitto.db"));
         let read = |bytes: &[u8]| {

@@ -42,7 +42,7 @@ fn the_example_of_the_rfc_both_ways() {
 }
 
 #[test]
-fn a_wrong_proof_and_an_unknown_user_are_refused_alike() {
+fn d13_a_wrong_proof_and_an_unknown_user_are_refused_alike() {
     let entry = example();
     let wrong = Client::new("user", "Pencil", "rOprNGfwEbeRWgbNEkqO").unwrap();
     let answer = wrong.answer(CHALLENGE.as_bytes()).unwrap();

@@ -40,13 +40,15 @@ impl Shard {
         session.outgoing.restore(entries.collect(), window);
         let journal = &self.clients.journal;
         if session.expiry != NEVER {
-            // a client that was connected when the broker ended has its time from now on
-            let at =
-                image.expires.map_or_else(|| now.after_seconds(session.expiry), |wall| journal.time(wall));
+            // a client that was connected when the broker ended has its time from now on; no other has more, whatever
+            // the wall clock says
+            let latest = now.after_seconds(session.expiry);
+            let at = image.expires.map_or(latest, |wall| journal.time(wall).min(latest));
             session.expires = Some(at);
         }
         if let Some(will) = image.will {
-            session.will_due = Some(journal.time(will.due));
+            let due = journal.time(will.due);
+            session.will_due = Some(session.expires.map_or(due, |end| due.min(end)));
             session.will = Some(Box::new(Will { message: will.message, delay: 0, expiry: will.expiry }));
         }
         let (expires, will_due, mounted) = (session.expires, session.will_due, session.mount.is_some());

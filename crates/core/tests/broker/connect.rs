@@ -186,7 +186,7 @@ fn who_does_not_say_connect_in_time_is_closed() {
 
 /// One and a half times, counted from the last bytes. [MQTT-3.1.2-22]
 #[test]
-fn keep_alive() {
+fn c08_keep_alive() {
     let mut bench = Bench::new(settings());
     bench.connect("a", Connect { keep_alive: 10, ..v5("a") });
     bench.connect("b", v5("b"));

@@ -231,6 +231,57 @@ fn a_delayed_will_goes_out_after_the_restart() {
     assert_eq!(bench.take("s"), [""; 0], "once");
 }
 
+const TEN_YEARS: u64 = 10 * 365 * 86_400_000;
+
+/// Fault C09: the machine starts with another date than it ended with, as boards without a clock do. What was to end in the
+/// time between has ended; nothing lives longer than it was given.
+#[test]
+fn c09_stored_deadlines_stay_sane_when_the_wall_clock_has_moved() {
+    for (moved_back, left) in [(true, 2), (false, 0)] {
+        let mut bench = stored();
+        bench.disk.as_mut().unwrap().wall = 2 * TEN_YEARS;
+        let mut bench = bench.kill(settings());
+        absent(&mut bench, 1);
+        bench.cut("p");
+        let connect = grovemq_codec::Connect { will: Some(will("t", 60)), ..durable("p", 1000) };
+        bench.connect("p", connect);
+        bench.cut("p");
+        bench.wait(10_000);
+        let wall = &mut bench.disk.as_mut().unwrap().wall;
+        *wall = if moved_back { *wall - TEN_YEARS } else { *wall + TEN_YEARS };
+        let mut bench = bench.kill(settings());
+        bench.wait(1);
+        assert_eq!(bench.len().0, left, "back: {moved_back}");
+        bench.wait(1_000_000);
+        assert_eq!(bench.len().0, 0, "back: {moved_back}");
+    }
+}
+
+/// Fault C09: what the living are promised is measured by the clock that the core is handed, not by the date.
+#[test]
+fn c09_the_date_decides_nothing_while_it_runs() {
+    let mut lines = Vec::new();
+    for wall in [0, TEN_YEARS] {
+        let mut bench = stored();
+        bench.disk.as_mut().unwrap().wall = wall;
+        let mut bench = bench.kill(settings());
+        absent(&mut bench, 1);
+        let connect = durable("w", 1000);
+        bench.connect("w", grovemq_codec::Connect { will: Some(will("t", 60)), keep_alive: 10, ..connect });
+        let mut seen = bench.connect("s", durable("s", 1000));
+        for _ in 0..9 {
+            bench.wait(10_000);
+            seen.push(bench.take("w").join(" "));
+            seen.push(bench.take("s").join(" "));
+        }
+        lines.push(seen);
+    }
+    assert_eq!(lines[0], lines[1]);
+    assert!(lines[0].iter().any(|l| l == "DISCONNECT KeepAliveTimeout closed"), "{lines:#?}");
+    assert_eq!(lines[0].last().map(String::as_str), Some(""), "{lines:#?}");
+    assert_eq!(lines[0].iter().filter(|l| *l == "PUBLISH t q0 gone").count(), 1, "{lines:#?}");
+}
+
 #[test]
 fn retained_messages_survive_and_deleted_ones_stay_deleted() {
     let mut bench = stored();
@@ -248,7 +299,7 @@ fn retained_messages_survive_and_deleted_ones_stay_deleted() {
 
 /// Who publishes what must be stored rests while the store is behind; the others go on.
 #[test]
-fn a_store_that_is_behind_holds_its_publishers_back() {
+fn e08_a_store_that_is_behind_holds_its_publishers_back() {
     let mut bench = stored();
     absent(&mut bench, 1);
     bench.connect("q", v5("q"));

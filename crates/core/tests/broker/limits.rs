@@ -195,7 +195,7 @@ fn c05_a_slow_reader() {
 
 /// What stands in the way of resending must not stop it for good.
 #[test]
-fn large_messages_in_flight_are_all_sent_again() {
+fn c03_large_messages_in_flight_are_all_sent_again() {
     let limits = Limits { output_bytes_max: 10_000, ..Limits::default() };
     let mut bench = Bench::new(with_limits(limits));
     bench.connect("s", durable("s", 100));

@@ -75,6 +75,30 @@ fn b13_b15_copies_before_pubrel_are_one_message() {
     }
 }
 
+/// Fault B14: an identifier waits for its PUBREL as long as its session lives. There is no time after which a copy counts
+/// anew, however late it comes and over however many connections.
+#[test]
+fn b14_a_copy_long_after_the_first_is_no_new_message() {
+    const DAY: u64 = 86_400_000;
+    let mut bench = pair(settings(), durable("p", u32::MAX), v5("s"));
+    bench.feed("p", &publish(2, 7, "t", "x"));
+    assert_eq!(bench.take("s").len(), 1);
+    for _ in 0..3 {
+        bench.wait(100 * DAY);
+        assert_eq!(bench.feed("p", &again(message(2, 7, "t", "x"))), ["PUBREC #7"]);
+        bench.cut("p");
+        bench.wait(100 * DAY);
+        bench.connect("p", durable("p", u32::MAX));
+        assert_eq!(bench.feed("p", &again(message(2, 7, "t", "x"))), ["PUBREC #7"]);
+    }
+    assert_eq!(bench.take("s"), [""; 0]);
+    // with its session the identifier is forgotten, and the same packet is a message
+    bench.cut("p");
+    bench.connect("p", v5("p"));
+    bench.feed("p", &again(message(2, 7, "t", "x")));
+    assert_eq!(bench.take("s").len(), 1);
+}
+
 /// Fault B16: the broker remembers half-done exchanges in both directions.
 #[test]
 fn b16_exchanges_go_on_after_a_reconnect() {

@@ -15,7 +15,7 @@ fn absent(bench: &mut Bench, connect: Connect<'_>) {
 }
 
 #[test]
-fn taking_over() {
+fn c03_taking_over() {
     let mut bench = Bench::new(settings());
     bench.connect("old", v5("a"));
     bench.connect("older", v3("b"));

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_the_originals_byte_for_byte_and_never_agrees_on_deflate() {
+    fn d09_the_answer_is_the_originals_byte_for_byte_and_never_agrees_on_deflate() {
         let accepted = parse([GOOD, "rest"].concat().as_bytes(), &[]).unwrap().unwrap();
         assert_eq!(accepted.len, GOOD.len());
         assert_eq!(
