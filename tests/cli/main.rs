@@ -17,5 +17,7 @@ mod debian_requester;
 mod debian_sessions;
 mod debian_subscriber;
 mod debian_transports;
+mod probe;
+mod recordings;
 mod runner;
 mod store;

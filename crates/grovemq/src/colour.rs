@@ -21,6 +21,8 @@ pub(crate) enum Style {
     Retained,
     /// What is less important than the rest.
     Aside,
+    Good,
+    Bad,
 }
 
 /// Colours, or none.
@@ -62,6 +64,8 @@ impl Palette {
             Style::Topic => "36",
             Style::Retained => "35",
             Style::Aside => "2",
+            Style::Good => "32",
+            Style::Bad => "31",
         };
         Painted { text, code: self.is_on.then_some(code) }
     }

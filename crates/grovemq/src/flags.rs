@@ -14,9 +14,10 @@ mod beyond;
 mod defs;
 pub(crate) mod file;
 pub(crate) mod high;
+pub(crate) mod instruments;
 mod low;
 mod property;
-mod transport;
+pub(crate) mod transport;
 
 pub(crate) use low::{Low, Source};
 
@@ -29,7 +30,15 @@ pub(crate) enum Tool {
     Pub,
     Sub,
     Rr,
+    Record,
+    Replay,
+    Probe,
 }
+
+/// The tools that the original has as well.
+const ORIGINALS: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr];
+/// All that connect to a server.
+const CLIENTS: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record, Tool::Replay, Tool::Probe];
 
 impl Tool {
     /// The tool in a few words, for its help.
@@ -38,6 +47,9 @@ impl Tool {
             Self::Pub => "publishes a message, or one per line of its input, and ends.",
             Self::Sub => "subscribes to topics and prints the messages that come.",
             Self::Rr => "publishes a request and prints the response.",
+            Self::Record => "writes messages and their times into a file, as lines of JSON.",
+            Self::Replay => "plays a recording: the same messages, in the same rhythm or faster.",
+            Self::Probe => "finds out what a server speaks, supports and allows.",
         }
     }
 
@@ -46,16 +58,32 @@ impl Tool {
             Self::Pub => "[options] -t topic {-m message | -f file | -l | -n | -s}",
             Self::Sub => "[options] -t topic ...",
             Self::Rr => "[options] -t topic -e response-topic {-m message | -f file | -n | -s}",
+            Self::Record | Self::Replay => "[options] file",
+            Self::Probe => "[options] [host]",
         }
     }
 
     /// Its name at the original, and that of its file of options.
-    pub(crate) const fn original(self) -> &'static str {
+    pub(crate) const fn original(self) -> Option<&'static str> {
         match self {
-            Self::Pub => "mosquitto_pub",
-            Self::Sub => "mosquitto_sub",
-            Self::Rr => "mosquitto_rr",
+            Self::Pub => Some("mosquitto_pub"),
+            Self::Sub => Some("mosquitto_sub"),
+            Self::Rr => Some("mosquitto_rr"),
+            _ => None,
         }
+    }
+
+    /// How many arguments it takes that are no options.
+    const fn operands_max(self) -> usize {
+        match self {
+            Self::Record | Self::Replay | Self::Probe => 1,
+            _ => 0,
+        }
+    }
+
+    /// Whether this argument is none of the options.
+    fn is_operand(self, typed: &OsString) -> bool {
+        self.operands_max() > 0 && (typed == "-" || !typed.as_encoded_bytes().starts_with(b"-"))
     }
 }
 
@@ -131,6 +159,10 @@ pub(crate) fn parse(tool: Tool, args: &[OsString]) -> Result<Parsed, Complaint> 
     let mut low = Low::default();
     let mut rest = args.iter();
     while let Some(typed) = rest.next() {
+        if tool.is_operand(typed) && low.operands.len() < tool.operands_max() {
+            low.operands.push(typed.clone());
+            continue;
+        }
         let Some(flag) = typed.to_str().and_then(|typed| find(tool, typed)) else {
             return Err(unknown(tool, &typed.to_string_lossy()));
         };
@@ -156,7 +188,7 @@ pub(crate) fn parse(tool: Tool, args: &[OsString]) -> Result<Parsed, Complaint> 
 
 /// The options of a tool, in the order in which help shows them.
 fn flags(tool: Tool) -> impl Iterator<Item = &'static Flag> {
-    [defs::FLAGS, beyond::FLAGS, transport::FLAGS]
+    [defs::FLAGS, beyond::FLAGS, instruments::FLAGS, transport::FLAGS]
         .into_iter()
         .flatten()
         .filter(move |flag| flag.tools.contains(&tool))
@@ -179,7 +211,7 @@ pub(crate) fn help(tool: Tool, program: &str) -> String {
         };
         write_entry(&mut out, &names, flag.help);
     }
-    if tool != Tool::Pub {
+    if matches!(tool, Tool::Sub | Tool::Rr) {
         out.push('\n');
         out.push_str(crate::format::HELP);
     }

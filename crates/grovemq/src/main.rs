@@ -16,7 +16,11 @@ mod json;
 mod keys;
 mod passwd;
 mod payload;
+mod probe;
 mod publish;
+mod record;
+mod recording;
+mod replay;
 mod signal;
 mod store;
 mod subscribe;
@@ -65,6 +69,24 @@ const COMMANDS: &[Command] = &[
         original: Some("mosquitto_rr"),
         about: "Publish a request and print the response",
         run: tools::run_rr,
+    },
+    Command {
+        name: "record",
+        original: None,
+        about: "Record messages and their times into a file",
+        run: tools::run_record,
+    },
+    Command {
+        name: "replay",
+        original: None,
+        about: "Play a recording, at any speed",
+        run: tools::run_replay,
+    },
+    Command {
+        name: "probe",
+        original: None,
+        about: "Find out what a server supports and allows",
+        run: tools::run_probe,
     },
     Command {
         name: "passwd",

@@ -1,9 +1,12 @@
-//! From the command lines of `pub`, `sub` and `rr` to what they do.
+//! From the command lines of `pub`, `sub`, `rr` and the other tools of the table to what they do.
 
 use crate::colour;
 use crate::exit::Exit;
 use crate::flags::high::{Publishing, Subscribing};
 use crate::flags::{self, Complaint, Low, Parsed, Tool};
+use crate::probe::{self, Probing};
+use crate::record::{self, Recording};
+use crate::replay::{self, Replaying};
 use crate::{Call, publish, subscribe};
 
 /// `pub`, `mosquitto_pub`
@@ -34,6 +37,34 @@ pub(crate) fn run_sub(call: &Call) -> Exit {
 /// `rr`, `mosquitto_rr`
 pub(crate) fn run_rr(call: &Call) -> Exit {
     run_subscriber(Tool::Rr, call, Subscribing::responding)
+}
+
+/// `record`
+pub(crate) fn run_record(call: &Call) -> Exit {
+    run_planned(Tool::Record, call, Recording::new, record::run)
+}
+
+/// `replay`
+pub(crate) fn run_replay(call: &Call) -> Exit {
+    run_planned(Tool::Replay, call, Replaying::new, replay::run)
+}
+
+/// `probe`
+pub(crate) fn run_probe(call: &Call) -> Exit {
+    run_planned(Tool::Probe, call, Probing::new, probe::run)
+}
+
+fn run_planned<P>(
+    tool: Tool,
+    call: &Call,
+    plan: fn(Low) -> Result<P, Complaint>,
+    run: fn(&P) -> Exit,
+) -> Exit {
+    match parse(tool, call).map(plan) {
+        Ok(Ok(plan)) => run(&plan),
+        Ok(Err(complaint)) => refuse(&complaint, call),
+        Err(exit) => exit,
+    }
 }
 
 fn run_subscriber(tool: Tool, call: &Call, plan: fn(Low) -> Result<Subscribing, Complaint>) -> Exit {

@@ -2,7 +2,10 @@
 
 use crate::exit::Exit;
 use crate::flags::high::Session;
-use grovemq_client::{Direction, Error, PacketNote, Qos, ReasonCode, Refusal, SubscribeOptions};
+use grovemq_client::{
+    Client, ConnAckInfo, Direction, Error, Event, Events, PacketNote, Qos, ReasonCode, Refusal,
+    SubscribeOptions,
+};
 use std::io::{self, ErrorKind, Write};
 
 /// Follows one client's connection.
@@ -194,6 +197,25 @@ pub(crate) fn refused(refusal: &Refusal) -> (String, Exit) {
     let is_version = refusal.v3_code.is_none() && refusal.reason == ReasonCode::UnsupportedProtocolVersion;
     let hint = if is_version { ". Try connecting to an MQTT v5 broker, or use MQTT v3.x mode." } else { "" };
     (format!("Connection error: {text}{hint}"), Exit::refused(refusal.reason, refusal.v3_code))
+}
+
+/// Connects for a tool that is of no use otherwise: if it cannot, that is told, and this is how the tool ends.
+pub(crate) async fn connect(session: &Session) -> Result<(Client, Events, ConnAckInfo), Exit> {
+    let (client, mut events) = Client::start(session.options.clone());
+    while let Some(event) = events.next().await {
+        let (line, exit) = match event {
+            Event::Connected(info) => return Ok((client, events, info)),
+            Event::Refused(refusal) => refused(&refusal),
+            Event::Disconnected(error) => {
+                let (_, line, exit) = lost(&error);
+                (line, exit)
+            }
+            _ => continue,
+        };
+        session.complain(&line);
+        return Err(exit);
+    }
+    Err(Exit::FAILURE)
 }
 
 /// Whether the server may well take us later.

@@ -1,11 +1,10 @@
 //! The options, one after the other, in the order in which help shows them.
 
-use super::{Action, Flag, Low, Source, Tool, Value};
+use super::{Action, CLIENTS, Flag, Low, ORIGINALS, Source, Tool, Value};
 use crate::format::Format;
 use grovemq_client::{Qos, RetainHandling, Version, topic};
 use std::time::Duration;
 
-const ALL: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr];
 const PUB: &[Tool] = &[Tool::Pub];
 const SUB: &[Tool] = &[Tool::Sub];
 const RR: &[Tool] = &[Tool::Rr];
@@ -23,17 +22,17 @@ pub(crate) struct Refused {
 pub(crate) const REFUSED: &[Refused] = &[
     Refused {
         names: &["--psk", "--psk-identity"],
-        tools: ALL,
+        tools: ORIGINALS,
         why: "TLS has no pre-shared keys here: use certificates.",
     },
     Refused {
         names: &["--tls-engine", "--tls-engine-kpass-sha1"],
-        tools: ALL,
+        tools: ORIGINALS,
         why: "TLS has no engines here: use a key in a PEM file.",
     },
     Refused {
         names: &["-S"],
-        tools: ALL,
+        tools: ORIGINALS,
         why: "Service records are not looked up here: name the host by -h.",
     },
     Refused {
@@ -47,14 +46,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('h'),
         long: Some("host"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "The server, by name or address; localhost if not given.",
         action: value!("host", "no host", "-h", |low, v| set_text(&mut low.host, v, "-h")),
     },
     Flag {
         short: Some('p'),
         long: Some("port"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "The server's port; 1883 if not given, with TLS 8883.",
         action: value!("port", "no port", "-p", |low, v| {
             let port = number(v).and_then(|n| u16::try_from(n).ok()).filter(|&port| port != 0);
@@ -65,14 +64,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('t'),
         long: Some("topic"),
-        tools: ALL,
+        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record],
         help: "The topic to publish to; to subscribe: a filter, and the option may be repeated.",
         action: value!("topic", "no topic", "-t", set_topic),
     },
     Flag {
         short: Some('q'),
         long: Some("qos"),
-        tools: ALL,
+        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record],
         help: "Quality of service: 0 (if not given), 1 or 2.",
         action: value!("qos", "no QoS", "-q", |low, v| {
             low.qos = qos(v).ok_or_else(|| format!("Invalid QoS given: {}", v.text.display()))?;
@@ -204,7 +203,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('C'),
         long: None,
-        tools: SUB,
+        tools: &[Tool::Sub, Tool::Record],
         help: "End after so many messages.",
         action: value!("count", "no count", "-C", |low, v| {
             low.count = Some(positive(v).map_err(|shown| format!("Invalid message count \"{shown}\"."))?);
@@ -231,7 +230,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('T'),
         long: Some("filter-out"),
-        tools: SUB,
+        tools: &[Tool::Sub, Tool::Record],
         help: "Leave out messages whose topic matches this filter; may be repeated.",
         action: value!("filter", "no topic filter", "-T", |low, v| {
             push_filter(&mut low.filter_out, v, "-T", "filter topic")
@@ -249,7 +248,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('R'),
         long: None,
-        tools: RECEIVING,
+        tools: &[Tool::Sub, Tool::Rr, Tool::Record],
         help: "Leave out retained messages.",
         action: Action::Switch(|low| low.no_retained = true),
     },
@@ -292,14 +291,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('u'),
         long: Some("username"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Log in with this user name.",
         action: value!("name", "no username", "-u", |low, v| set_text(&mut low.username, v, "-u")),
     },
     Flag {
         short: Some('P'),
         long: Some("pw"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Log in with this password.",
         action: value!("password", "no password", "-P", |low, v| {
             low.password = Some(v.text.as_encoded_bytes().to_vec());
@@ -309,7 +308,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("scram"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Log in with SCRAM-SHA-256: prove to know the password of -P without sending it, and have the server prove \
                that it knows it, too. Implies -V 5.",
         action: Action::Switch(|low| low.scram = true),
@@ -317,7 +316,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('i'),
         long: Some("id"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "The client's id; if not given, the server assigns one.",
         action: value!("id", "no id", "-i", |low, v| {
             set_text(&mut low.client_id, v, "-i")?;
@@ -327,7 +326,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('I'),
         long: Some("id-prefix"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Make the client's id of this prefix and the process's number.",
         action: value!("prefix", "no id prefix", "-I", |low, v| {
             set_text(&mut low.id_prefix, v, "-I")?;
@@ -337,21 +336,21 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('c'),
         long: Some("disable-clean-session"),
-        tools: ALL,
+        tools: ORIGINALS,
         help: "Resume the session of this client id, and leave it at the server in the end. Needs -i.",
         action: Action::Switch(|low| low.persistent = true),
     },
     Flag {
         short: Some('x'),
         long: Some("session-expiry-interval"),
-        tools: ALL,
+        tools: ORIGINALS,
         help: "How many seconds the server keeps the session after the end; -1 or ∞ for ever (MQTT 5).",
         action: value!("seconds", "no session expiry interval", "-x", set_session_expiry),
     },
     Flag {
         short: Some('k'),
         long: Some("keepalive"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Seconds of silence after which the server is asked for a sign of life; 60 if not given.",
         action: value!("seconds", "no keepalive", "-k", |low, v| {
             let seconds = number(v).and_then(|n| u16::try_from(n).ok()).filter(|&seconds| seconds >= 5);
@@ -363,7 +362,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('V'),
         long: Some("protocol-version"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311, mqttv5.",
         action: value!("version", "no version", "--protocol-version", |low, v| {
             low.version = Some(match v.text.to_str() {
@@ -378,7 +377,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('D'),
         long: Some("property"),
-        tools: ALL,
+        tools: ORIGINALS,
         help: "Give this command (connect, publish, subscribe, unsubscribe, disconnect, will) a property by its \
                name, such as: -D publish content-type text/plain. A user-property takes a key and a value. \
                Implies -V 5.",
@@ -387,7 +386,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("will-topic"),
-        tools: ALL,
+        tools: ORIGINALS,
         help: "The topic of the message that the server sends when this client is lost.",
         action: value!("topic", "no will topic", "--will-topic", |low, v| {
             let topic = text(v, "--will-topic")?;
@@ -399,7 +398,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("will-payload"),
-        tools: ALL,
+        tools: ORIGINALS,
         help: "The message itself; empty if not given.",
         action: value!("message", "no will payload", "--will-payload", |low, v| {
             low.will.payload = Some(v.text.as_encoded_bytes().to_vec());
@@ -409,7 +408,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("will-qos"),
-        tools: ALL,
+        tools: ORIGINALS,
         help: "Its quality of service; 0 if not given.",
         action: value!("qos", "no will QoS", "--will-qos", |low, v| {
             low.will.qos = qos(v).ok_or_else(|| format!("Invalid will QoS {}.", v.text.display()))?;
@@ -419,14 +418,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("will-retain"),
-        tools: ALL,
+        tools: ORIGINALS,
         help: "Have the server keep it for later subscribers.",
         action: Action::Switch(|low| low.will.retain = true),
     },
     Flag {
         short: Some('M'),
         long: None,
-        tools: ALL,
+        tools: CLIENTS,
         help: "How many messages of QoS 1 and 2 may be under way at once; 20 if not given.",
         action: value!("count", "max_inflight not", "-M", |low, v| {
             let count = number(v).and_then(|n| u16::try_from(n).ok()).filter(|&count| count > 0);
@@ -437,14 +436,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("nodelay"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Send small packets at once instead of gathering them.",
         action: Action::Switch(|low| low.nodelay = true),
     },
     Flag {
         short: Some('o'),
         long: None,
-        tools: ALL,
+        tools: CLIENTS,
         help: "Read options from this file first, one per line, instead of those in \
                ~/.config/mosquitto_pub, _sub or _rr.",
         action: Action::OptionsFile,
@@ -452,22 +451,22 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('d'),
         long: Some("debug"),
-        tools: ALL,
+        tools: ORIGINALS,
         help: "Print each packet that comes or goes.",
         action: Action::Switch(|low| low.debug = true),
     },
     Flag {
         short: None,
         long: Some("quiet"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Print no error messages, except for wrong options.",
         action: Action::Switch(|low| low.quiet = true),
     },
-    Flag { short: None, long: Some("help"), tools: ALL, help: "Print this help.", action: Action::Help },
+    Flag { short: None, long: Some("help"), tools: CLIENTS, help: "Print this help.", action: Action::Help },
     Flag {
         short: None,
         long: Some("version"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Print the version.",
         action: Action::Version,
     },
@@ -504,8 +503,8 @@ fn qos(value: Value<'_>) -> Option<Qos> {
 
 pub(super) fn set_topic(low: &mut Low, value: Value<'_>) -> Result<(), String> {
     match value.tool {
-        Tool::Sub => push_filter(&mut low.topics, value, "-t", "subscription topic"),
-        Tool::Pub | Tool::Rr => {
+        Tool::Sub | Tool::Record => push_filter(&mut low.topics, value, "-t", "subscription topic"),
+        _ => {
             let topic = text(value, "-t")?;
             // An empty one is found out after connecting, as in the original.
             if !topic.is_empty() {

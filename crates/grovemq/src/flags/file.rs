@@ -34,7 +34,11 @@ pub(super) fn missing() -> Complaint {
 /// What `-o` names; what is wrong with the command line otherwise is found later.
 fn named(tool: Tool, args: &[OsString]) -> Result<Option<&OsStr>, Complaint> {
     let mut rest = args.iter();
-    while let Some(flag) = rest.next().and_then(|typed| find(tool, typed.to_str()?)) {
+    while let Some(typed) = rest.next() {
+        if tool.is_operand(typed) {
+            continue;
+        }
+        let Some(flag) = typed.to_str().and_then(|typed| find(tool, typed)) else { break };
         match flag.action {
             Action::OptionsFile => return Ok(Some(rest.next().ok_or_else(missing)?)),
             Action::Value { .. } => {
@@ -54,7 +58,7 @@ fn named(tool: Tool, args: &[OsString]) -> Result<Option<&OsStr>, Complaint> {
 fn usual(tool: Tool) -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let dir = variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))?;
-    Some(dir.join(tool.original()))
+    Some(dir.join(tool.original()?))
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -96,7 +96,7 @@ impl Publishing {
             session: match (&source, low.retry_connect) {
                 (_, Some(_)) => session.reconnecting(RETRY),
                 (Source::Lines, None) => session,
-                _ => session.reconnecting(Reconnect::Never),
+                _ => session.without_reconnecting(),
             },
             message: Message::new(topic, "").qos(low.qos).retain(low.retain).properties(properties),
             source,
@@ -126,7 +126,7 @@ impl Subscribing {
     /// The subscription, request and printing of `rr`.
     pub(crate) fn responding(mut low: Low) -> Result<Self, Complaint> {
         low.count = Some(1);
-        let session = Session::new(&low, Tool::Rr)?.reconnecting(Reconnect::Never);
+        let session = Session::new(&low, Tool::Rr)?.without_reconnecting();
         let (Some(topic), Some(source), Some(response)) =
             (low.topics.pop(), low.source.take(), low.response_topic.take())
         else {
@@ -176,8 +176,8 @@ impl Subscribing {
 }
 
 impl Session {
-    fn new(low: &Low, tool: Tool) -> Result<Self, Complaint> {
-        let is_v5 = low.scram || tool == Tool::Rr;
+    pub(crate) fn new(low: &Low, tool: Tool) -> Result<Self, Complaint> {
+        let is_v5 = low.scram || !matches!(tool, Tool::Pub | Tool::Sub);
         let version = low.version.unwrap_or(if is_v5 { Version::V5 } else { Version::V311 });
         let will = will(low)?;
         let session_expiry = session_expiry(low, version)?;
@@ -204,7 +204,7 @@ impl Session {
             .receive_maximum(receive_maximum(low))
             .disconnect_timeout(GOODBYE)
             .reconnect(RECONNECT)
-            .trace(low.debug || (tool != Tool::Pub && low.qos == Qos::ExactlyOnce));
+            .trace(low.debug || (matches!(tool, Tool::Sub | Tool::Rr) && low.qos == Qos::ExactlyOnce));
         options = with_login(options, low, version)?;
         options = with_connect_properties(options, &low.properties.connect)?;
         if let Some(seconds) = session_expiry {
@@ -225,6 +225,11 @@ impl Session {
             quiet: low.quiet,
             warning: low.transport.warning(low.port),
         })
+    }
+
+    /// The first failure is the end.
+    pub(crate) fn without_reconnecting(self) -> Self {
+        self.reconnecting(Reconnect::Never)
     }
 
     fn reconnecting(self, policy: Reconnect) -> Self {

@@ -1,5 +1,6 @@
 //! A command line as it was typed: values read, nothing combined.
 
+use super::instruments::LowInstruments;
 use super::transport::LowTransport;
 use crate::colour;
 use crate::format::Format;
@@ -59,6 +60,10 @@ pub(crate) struct Low {
 
     pub response_topic: Option<String>,
     pub latency: bool,
+
+    /// What stood there without an option.
+    pub operands: Vec<OsString>,
+    pub instruments: LowInstruments,
 }
 
 /// Where a payload comes from.

@@ -62,7 +62,7 @@ fn complaint(tool: Tool, line: &str) -> String {
 
 #[test]
 fn no_name_stands_for_two_options() {
-    for tool in [Tool::Pub, Tool::Sub, Tool::Rr] {
+    for &tool in CLIENTS {
         let names = names(tool);
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
     }
@@ -70,7 +70,7 @@ fn no_name_stands_for_two_options() {
 
 #[test]
 fn each_option_is_in_the_help() {
-    for tool in [Tool::Pub, Tool::Sub, Tool::Rr] {
+    for &tool in CLIENTS {
         let help = help(tool, "x");
         for name in names(tool) {
             let is_there = |word: &str| word.trim_end_matches(',') == name;
@@ -95,7 +95,7 @@ fn the_originals_options_are_there_or_refused_with_a_reason() {
         let beyond = match tool {
             Tool::Pub => "--retry-connect",
             Tool::Sub => "--json --color --count-by",
-            Tool::Rr => "--json --color",
+            _ => "--json --color",
         };
         let expected = set(&format!("--session-expiry-interval --scram {beyond}"));
         assert_eq!(&ours - &original, expected, "{tool:?}");

@@ -1,7 +1,7 @@
 //! How to reach the server: the options for it, and what they come to.
 
 use super::defs::{set_text, set_topic, text};
-use super::{Action, Complaint, Flag, Low, Tool, Value};
+use super::{Action, CLIENTS, Complaint, Flag, Low, ORIGINALS, Value};
 use grovemq_client::{Socks5, Tls, TlsVersion, Transport, WebSocket};
 use std::ffi::OsString;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -37,13 +37,11 @@ const PORT_WEBSOCKET: u16 = 80;
 const PORT_WEBSOCKET_TLS: u16 = 443;
 const PORT_SOCKS: u16 = 1080;
 
-const ALL: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr];
-
 pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('L'),
         long: Some("url"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Server, login and topic in one: mqtt://[user[:password]@]host[:port]/topic; mqtts, ws and wss are \
                with TLS, over WebSocket, and both.",
         action: value!("url", "no URL", "-L", set_url),
@@ -51,14 +49,14 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('A'),
         long: None,
-        tools: ALL,
+        tools: CLIENTS,
         help: "The local address to connect from.",
         action: value!("address", "no address", "-A", |low, v| set_text(&mut low.transport.bind, v, "-A")),
     },
     Flag {
         short: None,
         long: Some("unix"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Connect to this Unix socket instead of a host.",
         action: value!("path", "no socket path", "--unix", |low, v| {
             low.transport.unix = Some(v.text.into());
@@ -68,14 +66,14 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("ws"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Connect over WebSocket; the port is 80 if not given, with TLS 443.",
         action: Action::Switch(|low| low.transport.websocket = true),
     },
     Flag {
         short: None,
         long: Some("proxy"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Connect through a SOCKS5 proxy, which looks up the host: socks5h://[user:password@]host[:port].",
         action: value!("url", "no proxy url", "--proxy", |low, v| {
             low.transport.proxy = Some(proxy(&text(v, "--proxy")?)?);
@@ -85,7 +83,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("cafile"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Use TLS, and trust the authorities in this PEM file. The port is then 8883 if not given.",
         action: value!("file", "no file", "--cafile", |low, v| {
             low.transport.cafile = Some(v.text.into());
@@ -95,7 +93,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("capath"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Use TLS, and trust the authorities in the PEM files of this directory.",
         action: value!("directory", "no directory", "--capath", |low, v| {
             low.transport.capath = Some(v.text.into());
@@ -105,21 +103,21 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("tls-use-os-certs"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Use TLS, and trust the authorities that the operating system trusts. Port 8883 implies it.",
         action: Action::Switch(|low| low.transport.os_certs = true),
     },
     Flag {
         short: None,
         long: Some("no-tls"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "No TLS because of the port alone.",
         action: Action::Switch(|low| low.transport.no_tls = true),
     },
     Flag {
         short: None,
         long: Some("cert"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "The client's own certificate, PEM. Needs --key.",
         action: value!("file", "no file", "--cert", |low, v| {
             low.transport.cert = Some(v.text.into());
@@ -129,7 +127,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("key"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Its key, PEM, not encrypted. Needs --cert.",
         action: value!("file", "no file", "--key", |low, v| {
             low.transport.key = Some(v.text.into());
@@ -139,7 +137,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("keyform"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "The form of the key: pem.",
         action: value!("form", "no keyform", "--keyform", |low, v| set_text(
             &mut low.transport.keyform,
@@ -150,14 +148,14 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("insecure"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Take a certificate for another host. Whoever has one of a trusted authority can pose as the server.",
         action: Action::Switch(|low| low.transport.insecure = true),
     },
     Flag {
         short: None,
         long: Some("ciphers"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "The cipher suites of TLS 1.2 to offer, in OpenSSL's notation.",
         action: value!("list", "no ciphers", "--ciphers", |low, v| set_text(
             &mut low.transport.ciphers,
@@ -168,7 +166,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("tls-version"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "The lowest version of TLS: tlsv1.2 (if not given) or tlsv1.3.",
         action: value!("version", "no version", "--tls-version", |low, v| {
             low.transport.version = Some(match v.text.to_str() {
@@ -183,7 +181,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("tls-alpn"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Ask for this protocol in the TLS handshake (ALPN).",
         action: value!("protocol", "no protocol", "--tls-alpn", |low, v| set_text(
             &mut low.transport.alpn,
@@ -194,7 +192,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("tls-keylog"),
-        tools: ALL,
+        tools: CLIENTS,
         help: "Append the keys of the connection to this file, for programs that decrypt captures.",
         action: value!("file", "no file", "--tls-keylog", |low, v| {
             low.transport.keylog = Some(v.text.into());
@@ -204,17 +202,11 @@ pub(super) const FLAGS: &[Flag] = &[
 ];
 
 /// The way to the server that the options describe.
-pub(super) fn transport(low: &Low) -> Result<Transport, Complaint> {
+pub(crate) fn transport(low: &Low) -> Result<Transport, Complaint> {
     let way = &low.transport;
     check_identity(way)?;
     let tls = way.wants_tls(low.port);
-    let host = low.host.as_deref().unwrap_or("localhost");
-    let port = low.port.unwrap_or(match (way.websocket, tls) {
-        (false, false) => PORT,
-        (false, true) => PORT_TLS,
-        (true, false) => PORT_WEBSOCKET,
-        (true, true) => PORT_WEBSOCKET_TLS,
-    });
+    let (host, port) = place(low);
     let mut transport = match (&way.unix, &way.proxy) {
         #[cfg(unix)]
         (Some(path), _) => Transport::unix(path),
@@ -232,6 +224,17 @@ pub(super) fn transport(low: &Low) -> Result<Transport, Complaint> {
     Ok(transport)
 }
 
+/// Host and port.
+pub(crate) fn place(low: &Low) -> (&str, u16) {
+    let port = low.port.unwrap_or(match (low.transport.websocket, low.transport.wants_tls(low.port)) {
+        (false, false) => PORT,
+        (false, true) => PORT_TLS,
+        (true, false) => PORT_WEBSOCKET,
+        (true, true) => PORT_WEBSOCKET_TLS,
+    });
+    (low.host.as_deref().unwrap_or("localhost"), port)
+}
+
 /// The address to connect from, which may be given by name.
 pub(super) fn bind_address(low: &Low) -> Result<Option<IpAddr>, Complaint> {
     let Some(name) = &low.transport.bind else { return Ok(None) };
@@ -246,7 +249,7 @@ pub(super) fn bind_address(low: &Low) -> Result<Option<IpAddr>, Complaint> {
 }
 
 impl LowTransport {
-    fn wants_tls(&self, port: Option<u16>) -> bool {
+    pub(crate) fn wants_tls(&self, port: Option<u16>) -> bool {
         let is_asked_for = self.cafile.is_some() || self.capath.is_some() || self.os_certs || self.secure_url;
         is_asked_for || (port == Some(PORT_TLS) && !self.no_tls && self.unix.is_none())
     }
@@ -333,8 +336,14 @@ fn set_url(low: &mut Low, value: Value<'_>) -> Result<(), String> {
         "wss" => (true, true),
         _ => return Err(unsupported()),
     };
-    let missing = "Invalid URL for -L argument specified - topic missing.";
-    let (place, topic) = rest.split_once('/').ok_or(missing)?;
+    let needs_topic = ORIGINALS.contains(&value.tool);
+    let (place, topic) = match rest.split_once('/') {
+        Some((place, topic)) => (place, Some(topic).filter(|topic| needs_topic || !topic.is_empty())),
+        None if needs_topic => {
+            return Err("Invalid URL for -L argument specified - topic missing.".to_owned());
+        }
+        None => (rest, None),
+    };
     let place = match place.rsplit_once('@') {
         Some((login, place)) => {
             let (user, password) = match login.split_once(':') {
@@ -357,8 +366,10 @@ fn set_url(low: &mut Low, value: Value<'_>) -> Result<(), String> {
     low.transport.secure_url = secure;
     low.transport.no_tls = !secure;
     low.transport.websocket = websocket;
-    let topic = OsString::from(topic);
-    set_topic(low, Value { text: &topic, ..value })
+    match topic.map(OsString::from) {
+        Some(topic) => set_topic(low, Value { text: &topic, ..value }),
+        None => Ok(()),
+    }
 }
 
 /// `socks5h://[user[:password]@]host[:port]`, user and password percent-encoded.
