@@ -11,6 +11,7 @@ mod persistence;
 mod reload;
 mod scram;
 mod security;
+mod service;
 mod shards;
 mod signals;
 mod startup;

@@ -263,6 +263,7 @@ impl EventLoop {
             }
             // who asked may have stopped waiting
             Letter::Report(reply) => drop(reply.send(self.shard.report(REPORT_SLOTS_MAX))),
+            Letter::Pulse(reply) => drop(reply.send(())),
             Letter::ClientIds(from, reply) => drop(reply.send(self.shard.client_ids(from, LISTING_MAX))),
             // one turn more, for what clients sent before the end
             Letter::Stop if !self.last_turn => {

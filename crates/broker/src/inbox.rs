@@ -38,6 +38,8 @@ pub(crate) enum Letter {
     },
     /// What is counted and held here, please.
     Report(Sender<(Stats, Census)>),
+    /// An answer says that the loop turns.
+    Pulse(Sender<()>),
     /// Who the sessions from this slot on are.
     ClientIds(u32, Sender<ClientIds>),
     Stop,

@@ -21,6 +21,7 @@ mod log;
 mod logins;
 mod observer;
 mod persistence;
+mod pulse;
 mod reload;
 mod security;
 mod settings;
@@ -31,6 +32,7 @@ mod watch;
 
 pub use listing::Subscribed;
 pub use log::Log;
+pub use pulse::Pulse;
 
 use acceptor::{Acceptor, Door};
 use bridge::{Bridges, Plan};
@@ -247,6 +249,11 @@ impl Broker {
     /// Who is subscribed to what, without a promise about changes meanwhile; no more than a million subscriptions.
     pub fn subscriptions(&self) -> Vec<Subscribed> {
         listing::subscriptions(&self.router, &self.inboxes)
+    }
+
+    /// The event loops, to be asked whether they turn.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::of(&self.inboxes)
     }
 
     /// Publishes a message of the broker's own, as on `$SYS`.

@@ -2,6 +2,7 @@
 
 use crate::Call;
 use crate::exit::Exit;
+use crate::service::Service;
 use crate::tree::tree;
 use grovemq_broker::{Broker, Log};
 use grovemq_config::{
@@ -165,11 +166,15 @@ fn serve_with(title: &str, arguments: &Arguments, loaded: &Loaded, log: &Log) ->
         }
     };
     log.info(format!("{title} version {version} running"));
+    let service = Service::new(log);
+    service.ready(&broker.addresses());
+    service.watch(broker.pulse());
     match signals {
-        Ok(signals) => until_told(signals, arguments, loaded, &mut broker, log),
+        Ok(signals) => until_told(signals, arguments, loaded, &mut broker, &service, log),
         Err(e) => log.error(format!("Error: Unable to receive signals: {e}.")),
     }
     log.info(format!("{title} version {version} terminating"));
+    service.stopping();
     broker.stop();
     if let Some(file) = &config.process.pid_file {
         std::fs::remove_file(file).ok();
@@ -178,13 +183,26 @@ fn serve_with(title: &str, arguments: &Arguments, loaded: &Loaded, log: &Log) ->
 }
 
 /// Obeys signals until one says to stop.
-fn until_told(mut signals: Signals, arguments: &Arguments, start: &Loaded, broker: &mut Broker, log: &Log) {
+fn until_told(
+    mut signals: Signals,
+    arguments: &Arguments,
+    start: &Loaded,
+    broker: &mut Broker,
+    service: &Service,
+    log: &Log,
+) {
     for signal in signals.forever() {
         match signal {
             SIGHUP => {
                 log.info("Reloading config.");
-                reload(arguments, start, broker, log);
+                service.reloading();
+                let reloaded = reload(arguments, start, broker, log);
                 log.reopen();
+                if reloaded {
+                    service.ready(&broker.addresses());
+                } else {
+                    service.unchanged();
+                }
             }
             SIGUSR1 => broker.save(),
             SIGUSR2 => drop(crate::print(&tree(broker.subscriptions()))),
@@ -194,8 +212,8 @@ fn until_told(mut signals: Signals, arguments: &Arguments, start: &Loaded, broke
     }
 }
 
-/// Takes over what the configuration says now; a wrong one changes nothing.
-fn reload(arguments: &Arguments, start: &Loaded, broker: &mut Broker, log: &Log) {
+/// Takes over what the configuration says now; a wrong one changes nothing, and `false` comes back.
+fn reload(arguments: &Arguments, start: &Loaded, broker: &mut Broker, log: &Log) -> bool {
     let applied = load(arguments)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect())
         .and_then(|loaded| broker.reload(&loaded.config).map(|()| loaded));
@@ -203,6 +221,7 @@ fn reload(arguments: &Arguments, start: &Loaded, broker: &mut Broker, log: &Log)
         Ok(loaded) => {
             warn(&loaded.warnings, log);
             warn(&needs_restart(&start.settings, &loaded.settings), log);
+            true
         }
         Err(errors) => {
             let errors: Vec<String> = errors;
@@ -210,6 +229,7 @@ fn reload(arguments: &Arguments, start: &Loaded, broker: &mut Broker, log: &Log)
                 log.error(line);
             }
             log.error("Error: Nothing was reloaded, the previous settings stay in force.");
+            false
         }
     }
 }

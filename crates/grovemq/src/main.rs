@@ -21,6 +21,7 @@ mod publish;
 mod record;
 mod recording;
 mod replay;
+mod service;
 mod signal;
 mod store;
 mod subscribe;
