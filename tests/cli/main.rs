@@ -11,6 +11,7 @@
 
 mod beyond;
 mod case;
+mod debian_control;
 mod debian_defaults;
 mod debian_publisher;
 mod debian_requester;

@@ -120,8 +120,8 @@ fn outcome(case: &Case, v5: bool, tool: impl Fn(&str) -> Command) -> Outcome {
     Outcome { end, packets }
 }
 
-/// Ours, where a CONNECT or a PUBLISH is taken for theirs if only the order of its bytes differs: properties have no order.
-fn as_theirs(theirs: &[String], ours: Vec<String>) -> Vec<String> {
+/// Ours, where a CONNECT or a PUBLISH is taken for theirs if only the order of its bytes differs: properties and members have no order.
+pub(crate) fn as_theirs(theirs: &[String], ours: Vec<String>) -> Vec<String> {
     let sorted = |packet: &str| {
         let mut bytes = packet.as_bytes().to_vec();
         bytes.sort_unstable();
@@ -129,7 +129,8 @@ fn as_theirs(theirs: &[String], ours: Vec<String>) -> Vec<String> {
     };
     let same = |packet: &str| {
         theirs.iter().find(|their| {
-            (their.starts_with("\\x10") || their.starts_with('0')) && sorted(their) == sorted(packet)
+            (their.starts_with("\\x10") || their.starts_with(['0', '2', '4']))
+                && sorted(their) == sorted(packet)
         })
     };
     ours.into_iter().map(|packet| same(&packet).cloned().unwrap_or(packet)).collect()
@@ -158,7 +159,7 @@ fn without_digits(text: &str) -> String {
 }
 
 /// Bytes for people: what can be printed, and the rest as `\x..`.
-fn show(bytes: &[u8]) -> String {
+pub(crate) fn show(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
 

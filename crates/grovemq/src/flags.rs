@@ -21,6 +21,7 @@ pub(crate) mod transport;
 
 pub(crate) use low::{Low, Source};
 
+use grovemq_client::Qos;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
@@ -33,12 +34,14 @@ pub(crate) enum Tool {
     Record,
     Replay,
     Probe,
+    Ctrl,
 }
 
-/// The tools that the original has as well.
+/// The original's tools for messages.
 const ORIGINALS: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr];
 /// All that connect to a server.
-const CLIENTS: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record, Tool::Replay, Tool::Probe];
+const CLIENTS: &[Tool] =
+    &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Ctrl, Tool::Record, Tool::Replay, Tool::Probe];
 
 impl Tool {
     /// The tool in a few words, for its help.
@@ -50,6 +53,7 @@ impl Tool {
             Self::Record => "writes messages and their times into a file, as lines of JSON.",
             Self::Replay => "plays a recording: the same messages, in the same rhythm or faster.",
             Self::Probe => "finds out what a server speaks, supports and allows.",
+            Self::Ctrl => "looks after a running broker: who may do what, and what it listens on.",
         }
     }
 
@@ -60,6 +64,15 @@ impl Tool {
             Self::Rr => "[options] -t topic -e response-topic {-m message | -f file | -n | -s}",
             Self::Record | Self::Replay => "[options] file",
             Self::Probe => "[options] [host]",
+            Self::Ctrl => "[options] [module command [argument ...]]",
+        }
+    }
+
+    /// The quality of service where none is given.
+    const fn qos(self) -> Qos {
+        match self {
+            Self::Ctrl => Qos::AtLeastOnce,
+            _ => Qos::AtMostOnce,
         }
     }
 
@@ -69,7 +82,8 @@ impl Tool {
             Self::Pub => Some("mosquitto_pub"),
             Self::Sub => Some("mosquitto_sub"),
             Self::Rr => Some("mosquitto_rr"),
-            _ => None,
+            Self::Ctrl => Some("mosquitto_ctrl"),
+            Self::Record | Self::Replay | Self::Probe => None,
         }
     }
 
@@ -154,14 +168,23 @@ impl From<String> for Complaint {
     }
 }
 
+/// Server and login of a URL, as `-L` takes it.
+pub(crate) fn set_url(low: &mut Low, tool: Tool, url: &str) -> Result<(), String> {
+    transport::set_url(low, Value { tool, text: &url.into() })
+}
+
 /// Reads a tool's arguments from left to right; the first wrong one ends it.
 pub(crate) fn parse(tool: Tool, args: &[OsString]) -> Result<Parsed, Complaint> {
-    let mut low = Low::default();
+    let mut low = Low { qos: tool.qos(), ..Low::default() };
     let mut rest = args.iter();
     while let Some(typed) = rest.next() {
         if tool.is_operand(typed) && low.operands.len() < tool.operands_max() {
             low.operands.push(typed.clone());
             continue;
+        }
+        if tool == Tool::Ctrl && !typed.as_encoded_bytes().starts_with(b"-") {
+            low.operands = std::iter::once(typed).chain(rest).cloned().collect();
+            break;
         }
         let Some(flag) = typed.to_str().and_then(|typed| find(tool, typed)) else {
             return Err(unknown(tool, &typed.to_string_lossy()));

@@ -1,4 +1,4 @@
-//! `%j` and `%J`: a message as JSON, written as cJSON writes it.
+//! JSON as cJSON writes it: messages for `%j` and `%J`, and what `ctrl` says.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use grovemq_client::{Properties, Received};
@@ -57,7 +57,7 @@ fn own_payload(received: &Received) -> Json {
 
 fn members_of(received: &Received, payload: Json, now: &Zoned) -> Vec<(String, Json)> {
     let message = &received.message;
-    let text = |text: &str| Json::Text(text.as_bytes().to_vec());
+    let text = Json::text;
     let mut members = vec![
         ("tst".to_owned(), text(&now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ%z").to_string())),
         ("topic".to_owned(), text(&message.topic)),
@@ -123,6 +123,52 @@ impl Json {
             }
             _ => {}
         }
+    }
+
+    pub(crate) fn text(text: &str) -> Self {
+        Self::Text(text.as_bytes().to_vec())
+    }
+
+    /// An object of these members.
+    pub(crate) fn object<const N: usize>(members: [(&str, Json); N]) -> Self {
+        Self::Object(members.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+
+    /// A member of an object.
+    pub(crate) fn get(&self, name: &str) -> Option<&Json> {
+        match self {
+            Self::Object(members) => members.iter().find(|(known, _)| known == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// The items of an array; of anything else none.
+    pub(crate) fn items(&self) -> &[Json] {
+        if let Self::Array(items) = self { items } else { &[] }
+    }
+
+    /// A text, harmless on a terminal.
+    pub(crate) fn shown(&self) -> Option<String> {
+        let Self::Text(bytes) = self else { return None };
+        let harmless = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        Some(String::from_utf8_lossy(bytes).chars().map(harmless).collect())
+    }
+
+    /// On one line.
+    pub(crate) fn line(&self) -> Vec<u8> {
+        self.bytes(false)
+    }
+
+    /// Over several lines.
+    pub(crate) fn lines(&self) -> Vec<u8> {
+        self.bytes(true)
+    }
+
+    fn bytes(&self, pretty: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        // a vector takes everything
+        self.print(&mut out, pretty, 1).ok();
+        out
     }
 
     /// `depth` is the number of tabs before members, for `pretty`.

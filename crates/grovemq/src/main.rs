@@ -9,6 +9,7 @@ mod board;
 mod broker;
 mod check;
 mod colour;
+mod ctrl;
 mod exit;
 mod flags;
 mod format;
@@ -94,6 +95,12 @@ const COMMANDS: &[Command] = &[
         original: Some("mosquitto_passwd"),
         about: "Manage the users of a password file",
         run: passwd::run,
+    },
+    Command {
+        name: "ctrl",
+        original: Some("mosquitto_ctrl"),
+        about: "Administer a running broker: clients, roles, listeners",
+        run: ctrl::run,
     },
     Command {
         name: "signal",

@@ -81,7 +81,8 @@ fn run_subscriber(tool: Tool, call: &Call, plan: fn(Low) -> Result<Subscribing, 
     }
 }
 
-fn parse(tool: Tool, call: &Call) -> Result<Low, Exit> {
+/// The options of a tool's command line, and those of its file. The exit code where there is nothing more to do.
+pub(crate) fn parse(tool: Tool, call: &Call) -> Result<Low, Exit> {
     let told = |text: &str| {
         let printed = crate::print(text);
         // The original takes a question for a failure.

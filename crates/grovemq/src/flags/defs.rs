@@ -5,6 +5,9 @@ use crate::format::Format;
 use grovemq_client::{Qos, RetainHandling, Version, topic};
 use std::time::Duration;
 
+/// The tools of the original.
+const EVERY: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Ctrl];
+const CTRL: &[Tool] = &[Tool::Ctrl];
 const PUB: &[Tool] = &[Tool::Pub];
 const SUB: &[Tool] = &[Tool::Sub];
 const RR: &[Tool] = &[Tool::Rr];
@@ -22,12 +25,12 @@ pub(crate) struct Refused {
 pub(crate) const REFUSED: &[Refused] = &[
     Refused {
         names: &["--psk", "--psk-identity"],
-        tools: ORIGINALS,
+        tools: EVERY,
         why: "TLS has no pre-shared keys here: use certificates.",
     },
     Refused {
         names: &["--tls-engine", "--tls-engine-kpass-sha1"],
-        tools: ORIGINALS,
+        tools: EVERY,
         why: "TLS has no engines here: use a key in a PEM file.",
     },
     Refused {
@@ -73,10 +76,14 @@ pub(crate) const FLAGS: &[Flag] = &[
         long: Some("qos"),
         tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record],
         help: "Quality of service: 0 (if not given), 1 or 2.",
-        action: value!("qos", "no QoS", "-q", |low, v| {
-            low.qos = qos(v).ok_or_else(|| format!("Invalid QoS given: {}", v.text.display()))?;
-            Ok(())
-        }),
+        action: value!("qos", "no QoS", "-q", set_qos),
+    },
+    Flag {
+        short: Some('q'),
+        long: Some("qos"),
+        tools: CTRL,
+        help: "Quality of service of requests and answers: 0, 1 (if not given) or 2.",
+        action: value!("qos", "no QoS", "-q", set_qos),
     },
     Flag {
         short: Some('m'),
@@ -175,6 +182,20 @@ pub(crate) const FLAGS: &[Flag] = &[
         tools: RECEIVING,
         help: "Print the topic before each message.",
         action: Action::Switch(|low| low.verbose = true),
+    },
+    Flag {
+        short: Some('v'),
+        long: Some("verbose"),
+        tools: CTRL,
+        help: "Show each request and answer as it is on the wire, on standard error.",
+        action: Action::Switch(|low| low.verbose = true),
+    },
+    Flag {
+        short: Some('f'),
+        long: Some("file"),
+        tools: CTRL,
+        help: "Change this file of dynamic security itself, while no broker uses it; for setClientPassword.",
+        action: value!("file", "no file", "-f", |low, v| set_source(low, Source::File(v.text.clone()))),
     },
     Flag {
         short: Some('F'),
@@ -445,13 +466,13 @@ pub(crate) const FLAGS: &[Flag] = &[
         long: None,
         tools: CLIENTS,
         help: "Read options from this file first, one per line, instead of those in \
-               ~/.config/mosquitto_pub, _sub or _rr.",
+               ~/.config/mosquitto_pub, _sub, _rr or _ctrl.",
         action: Action::OptionsFile,
     },
     Flag {
         short: Some('d'),
         long: Some("debug"),
-        tools: ORIGINALS,
+        tools: EVERY,
         help: "Print each packet that comes or goes.",
         action: Action::Switch(|low| low.debug = true),
     },
@@ -501,9 +522,16 @@ fn qos(value: Value<'_>) -> Option<Qos> {
     }
 }
 
+fn set_qos(low: &mut Low, value: Value<'_>) -> Result<(), String> {
+    low.qos = qos(value).ok_or_else(|| format!("Invalid QoS given: {}", value.text.display()))?;
+    Ok(())
+}
+
 pub(super) fn set_topic(low: &mut Low, value: Value<'_>) -> Result<(), String> {
     match value.tool {
         Tool::Sub | Tool::Record => push_filter(&mut low.topics, value, "-t", "subscription topic"),
+        // a URL has one, and nothing is done with it
+        Tool::Ctrl => Ok(()),
         _ => {
             let topic = text(value, "-t")?;
             // An empty one is found out after connecting, as in the original.

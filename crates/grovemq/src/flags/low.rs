@@ -61,7 +61,7 @@ pub(crate) struct Low {
     pub response_topic: Option<String>,
     pub latency: bool,
 
-    /// What stood there without an option.
+    /// What stood there without an option; for `ctrl` all that follows the options.
     pub operands: Vec<OsString>,
     pub instruments: LowInstruments,
 }

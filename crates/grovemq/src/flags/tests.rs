@@ -1,6 +1,6 @@
 //! The table against itself and against the original's options, and what command lines come to.
 
-use super::high::{Publishing, Subscribing};
+use super::high::{Publishing, Session, Subscribing};
 use super::*;
 use grovemq_client::{Qos, RetainHandling, Version};
 use std::collections::BTreeSet;
@@ -53,6 +53,7 @@ fn complaint(tool: Tool, line: &str) -> String {
     let high = match parse_line(tool, line) {
         Ok(Parsed::Run(low)) if tool == Tool::Pub => Publishing::new(*low).map(drop),
         Ok(Parsed::Run(low)) if tool == Tool::Sub => Subscribing::new(*low).map(drop),
+        Ok(Parsed::Run(low)) if tool == Tool::Ctrl => Session::new(&low, tool).map(drop),
         Ok(Parsed::Run(low)) => Subscribing::responding(*low).map(drop),
         Ok(other) => panic!("{line}: {other:?}"),
         Err(complaint) => Err(complaint),
@@ -100,6 +101,21 @@ fn the_originals_options_are_there_or_refused_with_a_reason() {
         let expected = set(&format!("--session-expiry-interval --scram {beyond}"));
         assert_eq!(&ours - &original, expected, "{tool:?}");
     }
+}
+
+#[test]
+fn the_words_of_ctrl_end_its_options() {
+    let given = low(Tool::Ctrl, "-q 2 -L mqtt://a@h:1 dynsec createClient -p -o");
+    assert_eq!(given.operands, ["dynsec", "createClient", "-p", "-o"]);
+    assert_eq!((given.qos, given.host.as_deref(), given.port), (Qos::ExactlyOnce, Some("h"), Some(1)));
+    assert_eq!(low(Tool::Ctrl, "dynsec").qos, Qos::AtLeastOnce);
+    let original = set(
+        "-A --cafile --capath --cert --ciphers -d --debug --help -h --host --insecure -i --id --key --keyform -L \
+         --url -o -p --port -P --pw --proxy --psk --psk-identity -q --qos --quiet --tls-alpn --tls-engine \
+         --tls-engine-kpass-sha1 --tls-version -u --username --unix -V --protocol-version -v --verbose --version -f",
+    );
+    let ours: BTreeSet<String> = names(Tool::Ctrl).into_iter().collect();
+    assert_eq!(&original - &ours, refused(Tool::Ctrl));
 }
 
 #[test]

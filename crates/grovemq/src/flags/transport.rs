@@ -248,6 +248,21 @@ pub(super) fn bind_address(low: &Low) -> Result<Option<IpAddr>, Complaint> {
     }
 }
 
+impl Low {
+    /// The server, for people.
+    pub(crate) fn place(&self) -> String {
+        match &self.transport.unix {
+            Some(path) => path.display().to_string(),
+            None => self.host.clone().unwrap_or_else(|| "localhost".to_owned()),
+        }
+    }
+
+    /// Neither TLS nor a socket of this machine.
+    pub(crate) fn is_readable_by_others(&self) -> bool {
+        self.transport.unix.is_none() && !self.transport.wants_tls(self.port)
+    }
+}
+
 impl LowTransport {
     pub(crate) fn wants_tls(&self, port: Option<u16>) -> bool {
         let is_asked_for = self.cafile.is_some() || self.capath.is_some() || self.os_certs || self.secure_url;
@@ -325,7 +340,7 @@ fn check_identity(way: &LowTransport) -> Result<(), Complaint> {
 }
 
 /// `mqtt://[user[:password]@]host[:port]/topic`. As in the original nothing is percent-encoded.
-fn set_url(low: &mut Low, value: Value<'_>) -> Result<(), String> {
+pub(super) fn set_url(low: &mut Low, value: Value<'_>) -> Result<(), String> {
     let url = text(value, "-L")?;
     let unsupported = || "unsupported URL scheme.".to_owned();
     let (scheme, rest) = url.split_once("://").ok_or_else(unsupported)?;
