@@ -25,8 +25,8 @@
 //! it would block.
 
 use crate::{
-    AckToken, ConnAckInfo, Disconnect, Error, Event, Message, Options, PublishAck, ReasonCode, Subscribe,
-    Subscription, Unsubscribe,
+    AckToken, ConnAckInfo, Disconnect, Error, Event, Message, Options, PublishAck, ReasonCode, Received,
+    Subscribe, Subscription, Unsubscribe,
 };
 use std::{
     pin::pin,
@@ -82,6 +82,18 @@ impl Client {
     /// As [`Self::subscribe`], with an identifier and user properties.
     pub fn subscribe_with(&self, request: Subscribe) -> Result<Vec<ReasonCode>, Error> {
         wait(self.inner.subscribe_with(request))
+    }
+
+    /// Subscribes and gives the messages that match, as
+    /// [`Client::subscribe_stream`](crate::Client::subscribe_stream) does.
+    pub fn subscribe_stream(&self, subscription: Subscription) -> Result<Messages, Error> {
+        Ok(Messages { inner: wait(self.inner.subscribe_stream(subscription))? })
+    }
+
+    /// Sends a message that asks for an answer and waits for that, as [`Client::request`](crate::Client::request) does.
+    pub fn request(&self, message: Message, timeout: Duration) -> Result<Received, Error> {
+        let deadline = Instant::now().checked_add(timeout);
+        wait_until(self.inner.ask(message), deadline).unwrap_or(Err(Error::NoAnswer))
     }
 
     /// Unsubscribes and waits for UNSUBACK: one code per filter.
@@ -153,6 +165,34 @@ impl Iterator for Events {
 
     /// Waits for the next event; `None` when the task has ended and everything was taken.
     fn next(&mut self) -> Option<Event> {
+        wait(self.inner.next())
+    }
+}
+
+/// The messages of one subscription; see [`Messages`](crate::Messages). An iterator that waits for each.
+#[derive(Debug)]
+#[must_use = "dropping it unsubscribes"]
+pub struct Messages {
+    inner: crate::Messages,
+}
+
+impl Messages {
+    /// The next message, if one comes in time; `None` as well when there will be no more.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Received> {
+        wait_until(self.inner.next(), Instant::now().checked_add(timeout)).flatten()
+    }
+
+    /// The next message if there is one now.
+    pub fn try_next(&mut self) -> Option<Received> {
+        self.inner.try_next()
+    }
+}
+
+impl Iterator for Messages {
+    type Item = Received;
+
+    /// Waits for the next message; `None` when there will be no more.
+    fn next(&mut self) -> Option<Received> {
         wait(self.inner.next())
     }
 }

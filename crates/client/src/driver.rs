@@ -1,13 +1,17 @@
 //! The task that owns the connection: it moves bytes between a transport and the protocol machine, requests into it
 //! and events out of it, and decides when to connect again.
 
+mod commands;
+
 use crate::{
-    Disconnect, Error, Event, Options, ReasonCode, Version,
+    Disconnect, Error, Event, Options, ReasonCode, Received, Version,
     backoff::{self, Backoff},
     handle::{Command, Reply},
-    mailbox::EventSink,
+    inbox::Inbox,
+    mailbox::Sink,
     replies::{Replies, answer},
     scram::Exchange,
+    streams::Streams,
     transport::{self, Stream},
 };
 use grovemq_auth::scram::METHOD;
@@ -48,7 +52,7 @@ pub(crate) async fn run(
     options: Options,
     commands: mpsc::Receiver<Command>,
     closing: Arc<Notify>,
-    sink: EventSink,
+    sink: Sink<Event>,
 ) {
     let mut backoff = Backoff::new(options.reconnect);
     let mut task = Task::new(options, commands, sink);
@@ -84,8 +88,9 @@ struct Task {
     options: Arc<Options>,
     protocol: Protocol,
     commands: mpsc::Receiver<Command>,
-    sink: EventSink,
+    sink: Sink<Event>,
     replies: Replies,
+    streams: Streams,
     scram: Option<Exchange>,
     /// Events of this turn, handed over together.
     batch: VecDeque<Event>,
@@ -123,7 +128,7 @@ impl Output {
 }
 
 impl Task {
-    fn new(options: Options, commands: mpsc::Receiver<Command>, sink: EventSink) -> Self {
+    fn new(options: Options, commands: mpsc::Receiver<Command>, sink: Sink<Event>) -> Self {
         let mut config = options.protocol.clone();
         if config.client_id.is_empty() && config.version == Version::V31 {
             config.client_id = backoff::random_client_id();
@@ -131,10 +136,11 @@ impl Task {
         Self {
             protocol: Protocol::new(config),
             scram: options.scram.clone().map(Exchange::new),
+            replies: Replies::new(Inbox::new(options.response_topic.clone(), &options.protocol.client_id)),
             options: Arc::new(options),
             commands,
             sink,
-            replies: Replies::default(),
+            streams: Streams::new(),
             batch: VecDeque::new(),
             ending: Ending::No,
             ending_timer: None,
@@ -173,6 +179,7 @@ impl Task {
     /// Takes requests without a connection. Ready: the user wants to end.
     fn poll_offline(&mut self, cx: &mut Context<'_>, mut closing: Pin<&mut Notified<'_>>) -> Poll<()> {
         self.poll_ending(cx, closing.as_mut());
+        self.poll_abandoned(cx);
         while matches!(self.ending, Ending::No) {
             match self.commands.poll_recv(cx) {
                 Poll::Ready(Some(command)) => self.command(command),
@@ -234,6 +241,7 @@ impl Task {
     ) -> Poll<io::Result<()>> {
         for _ in 0..TURNS_PER_POLL {
             let mut moved = self.poll_read(cx, stream)?;
+            moved |= self.poll_abandoned(cx);
             moved |= self.poll_commands(cx);
             moved |= self.poll_time(cx, sleep.as_mut());
             moved |= self.poll_scram(cx);
@@ -261,7 +269,7 @@ impl Task {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> io::Result<bool> {
-        let reading = self.sink.poll_room(cx).is_ready();
+        let reading = self.sink.poll_room(cx).is_ready() & self.streams.poll_room(cx).is_ready();
         let now = self.now();
         self.protocol.handle_reading(now, reading);
         if !reading {
@@ -315,6 +323,16 @@ impl Task {
         true
     }
 
+    /// Ends subscriptions whose streams were dropped.
+    fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while let Poll::Ready(filter) = self.streams.poll_abandoned(cx) {
+            self.abandon(filter);
+            moved = true;
+        }
+        moved
+    }
+
     fn poll_time(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> bool {
         let mut moved = false;
         loop {
@@ -345,24 +363,6 @@ impl Task {
             self.over.get_or_insert(error);
         }
         true
-    }
-
-    /// Authenticates anew; the reply comes when the server has agreed.
-    fn authenticate_anew(&mut self, reply: Reply<()>) {
-        let now = self.now();
-        let Some(scram) = &mut self.scram else {
-            return answer(reply, Err(Error::Invalid("nothing to authenticate with")));
-        };
-        if !self.protocol.is_online() || scram.is_waiting() {
-            return answer(reply, Err(Error::Invalid("not connected, or already authenticating")));
-        }
-        let begun = scram
-            .begin(self.options.protocol.version)
-            .and_then(|first| Ok(self.protocol.auth(now, ReasonCode::ReAuthenticate, Some(&first))?));
-        match begun {
-            Ok(()) => scram.wait(reply),
-            Err(error) => answer(reply, Err(error)),
-        }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> io::Result<bool> {
@@ -419,43 +419,6 @@ impl Task {
         self.over.get_or_insert(Error::Closed);
     }
 
-    fn command(&mut self, command: Command) {
-        let now = self.now();
-        match command {
-            Command::Publish(message, None) => {
-                // Whoever sends without a reply has said that the outcome does not matter.
-                let _unheard = self.protocol.publish(now, message, None);
-            }
-            Command::Publish(message, Some(reply)) => {
-                let token = self.replies.publication(reply);
-                if let Err(error) = self.protocol.publish(now, message, Some(token)) {
-                    self.replies.published(token, Err(error));
-                }
-            }
-            Command::Subscribe(request, reply) => {
-                let token = self.replies.subscription(reply);
-                if let Err(error) = self.protocol.subscribe(now, request, token) {
-                    self.replies.subscribed(token, Err(error));
-                }
-            }
-            Command::Unsubscribe(request, reply) => {
-                let token = self.replies.subscription(reply);
-                if let Err(error) = self.protocol.unsubscribe(now, request, token) {
-                    self.replies.subscribed(token, Err(error));
-                }
-            }
-            Command::Ack(token) => self.protocol.ack(now, token),
-            Command::AuthenticateAnew(reply) => self.authenticate_anew(reply),
-            Command::Auth(reason, data, reply) => {
-                answer(reply, self.protocol.auth(now, reason, data.as_deref()).map_err(Error::from));
-            }
-            Command::Disconnect(request, reply) => {
-                self.goodbyes.push(reply);
-                self.end_soon(request);
-            }
-        }
-    }
-
     fn end_soon(&mut self, request: Disconnect) {
         if matches!(self.ending, Ending::No) {
             self.ending = Ending::Soon(request);
@@ -467,7 +430,10 @@ impl Task {
     fn deliver(&mut self) {
         while let Some(event) = self.protocol.poll_event() {
             let event = match event {
-                core::Event::Message(received) => Event::Message(received),
+                core::Event::Message(received) => match self.route(received) {
+                    Some(received) => Event::Message(received),
+                    None => continue,
+                },
                 core::Event::Published { token, result } => {
                     self.replies.published(token, result);
                     continue;
@@ -486,6 +452,8 @@ impl Task {
                 }
                 core::Event::Refused(refusal) => Event::Refused(refusal),
                 core::Event::SubscriptionLost { filter, reason } => {
+                    self.streams.lost(&filter);
+                    self.replies.inbox.lost(&filter, reason);
                     Event::SubscriptionLost { filter, reason }
                 }
                 core::Event::Auth { reason, data } => match &mut self.scram {
@@ -502,7 +470,21 @@ impl Task {
             };
             self.batch.push_back(event);
         }
+        self.streams.flush();
         self.sink.push(&mut self.batch);
+    }
+
+    /// Gives a message to the request or the streams it is for; back if it is for nobody but [`Events`](crate::Events).
+    fn route(&mut self, received: Received) -> Option<Received> {
+        let ack = received.ack;
+        let Some(received) = self.replies.inbox.route(received) else {
+            // an answer is acknowledged by being one
+            if let Some(token) = ack {
+                self.protocol.ack(self.now(), token);
+            }
+            return None;
+        };
+        self.streams.route(received)
     }
 
     /// Writes what is left and closes, without waiting for ever.

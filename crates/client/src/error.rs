@@ -10,7 +10,7 @@ use grovemq_codec::{PacketType, ReasonCode};
 pub enum Error {
     /// The server broke the protocol.
     Protocol(grovemq_codec::Error),
-    /// The server refused a request of ours: CONNECT, or PUBLISH in its PUBACK or PUBREC.
+    /// The server refused a request of ours: CONNECT, PUBLISH in its PUBACK or PUBREC, or the SUBSCRIBE of a stream.
     Refused { packet: PacketType, reason: ReasonCode, text: Option<String> },
     /// The server ended the connection with DISCONNECT.
     ServerClosed { reason: ReasonCode, text: Option<String> },
@@ -18,6 +18,8 @@ pub enum Error {
     ConnectTimeout,
     /// This packet did not come in time.
     Timeout(PacketType),
+    /// Nobody answered a request in time.
+    NoAnswer,
     /// The server did not prove that it knows the password.
     Unproven,
     /// The server closed the transport without a word.
@@ -99,6 +101,7 @@ impl fmt::Display for Error {
             }
             Self::ConnectTimeout => f.write_str("no connection in time"),
             Self::Timeout(packet) => write!(f, "no {packet:?} in time"),
+            Self::NoAnswer => f.write_str("nobody answered in time"),
             Self::Unproven => f.write_str("the server did not prove that it knows the password"),
             Self::ConnectionLost => f.write_str("the connection was lost"),
             Self::Resolve { host, text } => write!(f, "{host}: {text}"),

@@ -1,13 +1,12 @@
 //! The user's two ends of the connection's task.
 
 use crate::{
-    AckToken, ConnAckInfo, Direction, Disconnect, Error, Message, Options, PacketNote, PublishAck,
-    ReasonCode, Received, Refusal, Subscribe, Subscription, Unsubscribe,
+    AckToken, ConnAckInfo, Direction, Disconnect, Error, Message, Messages, Options, PacketNote, PublishAck,
+    ReasonCode, Received, Refusal, Subscribe, Subscription, Unsubscribe, Version, driver,
+    mailbox::{Source, mailbox},
+    streams::Reader,
 };
-use crate::{
-    driver,
-    mailbox::{EventSource, mailbox},
-};
+use futures_core::Stream;
 use std::{
     collections::VecDeque,
     pin::Pin,
@@ -54,6 +53,7 @@ pub enum Event {
 pub struct Client {
     commands: mpsc::Sender<Command>,
     closing: Arc<tokio::sync::Notify>,
+    version: Version,
 }
 
 impl Client {
@@ -73,9 +73,10 @@ impl Client {
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let closing = Arc::new(tokio::sync::Notify::new());
         let (event_sink, event_source) = mailbox(options.events_bytes_max);
+        let version = options.protocol.version;
         let task = driver::run(options, command_queue, Arc::clone(&closing), event_sink);
         let events = Events { source: event_source, ready: VecDeque::new(), _alive: commands.clone() };
-        (Self { commands, closing }, events, task)
+        (Self { commands, closing, version }, events, task)
     }
 
     /// Starts the task and waits for the first connection. With [`Reconnect::Never`](crate::Reconnect::Never) the
@@ -109,6 +110,62 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Subscribe(request, reply)).await?;
         answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Subscribes and gives the messages that match, apart from all others: they do not come as [`Event::Message`].
+    /// Dropping the stream unsubscribes. A filter the server refuses is [`Error::Refused`].
+    ///
+    /// What waits in a stream is bounded by [`Options::events_bytes_max`]: a stream that is not read stops the
+    /// connection from being read, and with it all others. Streams whose filters overlap get each message once per copy
+    /// that the server sends, which may be one for each of them.
+    ///
+    /// Cancel safe: dropped before it is done, it leaves no subscription behind.
+    pub async fn subscribe_stream(&self, subscription: Subscription) -> Result<Messages, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Stream(subscription, reply)).await?;
+        let (reader, granted) = answer.await.unwrap_or(Err(Error::Closed))?;
+        Ok(Messages::new(reader, granted, self.commands.clone()))
+    }
+
+    /// Sends a message that asks for an answer, and waits for that. [`Error::NoAnswer`] if none comes in time.
+    ///
+    /// In MQTT 5 the answers of all requests come to one topic ([`Options::response_topic`]) and are told apart by their
+    /// correlation data; a server that says that nobody listens to the request ends the wait at once.
+    ///
+    /// A message with a response topic of its own has its answer there, and in 3.x, where the message cannot say that,
+    /// it is by convention the request's topic with `/response` at its end. The first message there counts, so such
+    /// requests are better made one after the other. Whoever answers uses [`Received::response`].
+    ///
+    /// Cancel safe: dropped before it is done, the answer is dropped when it comes.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time enabled.
+    pub async fn request(&self, message: Message, timeout: Duration) -> Result<Received, Error> {
+        tokio::time::timeout(timeout, self.ask(message)).await.unwrap_or(Err(Error::NoAnswer))
+    }
+
+    /// [`Self::request`] without an end.
+    pub(crate) async fn ask(&self, message: Message) -> Result<Received, Error> {
+        if self.version == Version::V5 && message.properties.response_topic.is_none() {
+            let (reply, answer) = oneshot::channel();
+            self.command(Command::Request(message, reply)).await?;
+            return answer.await.unwrap_or(Err(Error::Closed));
+        }
+        let wanted = message.properties.correlation_data.clone().filter(|_| self.version == Version::V5);
+        let own = message.properties.response_topic.clone();
+        let topic = own.unwrap_or_else(|| format!("{}/response", message.topic));
+        let mut answers = self.subscribe_stream(Subscription::new(topic, message.qos)).await?;
+        self.publish(message).await?.await?;
+        while let Some(received) = answers.next().await {
+            if let Some(token) = received.ack {
+                self.ack(token).await?;
+            }
+            if wanted.is_none() || received.message.properties.correlation_data == wanted {
+                return Ok(received);
+            }
+        }
+        Err(Error::Closed)
     }
 
     /// Unsubscribes and waits for UNSUBACK: one code per filter; in 3.x, which has none, all are
@@ -184,7 +241,7 @@ impl Future for Publication {
 /// acknowledged and forgotten.
 #[derive(Debug)]
 pub struct Events {
-    source: EventSource,
+    source: Source<Event>,
     ready: VecDeque<Event>,
     /// Keeps the connection up for one who only listens.
     _alive: mpsc::Sender<Command>,
@@ -232,6 +289,14 @@ impl Events {
     }
 }
 
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        Self::poll_next(self.get_mut(), cx)
+    }
+}
+
 /// Requests that may wait between the handles and the task.
 const COMMANDS_MAX: usize = 1024;
 
@@ -241,10 +306,15 @@ pub(crate) enum Command {
     Publish(Message, Option<Reply<PublishAck>>),
     Subscribe(Subscribe, Reply<Vec<ReasonCode>>),
     Unsubscribe(Unsubscribe, Reply<Vec<ReasonCode>>),
+    Stream(Subscription, Reply<Granted>),
+    Request(Message, Reply<Received>),
     Ack(AckToken),
     AuthenticateAnew(Reply<()>),
     Auth(ReasonCode, Option<Vec<u8>>, Reply<()>),
     Disconnect(Disconnect, Reply<()>),
 }
+
+/// A stream and what the server said to it.
+pub(crate) type Granted = (Reader, ReasonCode);
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;

@@ -35,10 +35,13 @@ pub mod blocking;
 mod driver;
 mod error;
 mod handle;
+mod inbox;
 mod mailbox;
+mod messages;
 mod options;
 mod replies;
 mod scram;
+mod streams;
 mod tcp;
 mod tls;
 mod transport;
@@ -54,6 +57,7 @@ pub use grovemq_core::client::{
     Refusal, Subscribe, Subscription, Unsubscribe, Will,
 };
 pub use handle::{Client, Event, Events, Publication};
+pub use messages::Messages;
 pub use options::{Options, Reconnect};
 pub use tls::{Tls, TlsBuilder, TlsVersion};
 pub use transport::{Socks5, Transport};

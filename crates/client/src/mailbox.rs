@@ -1,26 +1,50 @@
-//! The queue of events between the task and [`Events`](crate::Events): handed over in batches, bounded in bytes.
+//! Queues between the task and whoever reads ([`Events`](crate::Events), [`Messages`](crate::Messages)): handed over in
+//! batches, bounded in bytes.
 
-use crate::Event;
+use crate::{Event, Received};
 use std::{
     collections::VecDeque,
+    fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
-/// Events beyond this number make the queue full, however small they are.
-const EVENTS_MAX: usize = 1 << 17;
+/// Parcels beyond this number make the queue full, however small they are.
+const PARCELS_MAX: usize = 1 << 17;
 
-/// What an event weighs beside the message in it.
-const EVENT_BYTES: usize = size_of::<Event>();
-
-pub(crate) fn mailbox(bytes_max: usize) -> (EventSink, EventSource) {
-    let shared = Arc::new(Mutex::new(Shared { open: true, listening: true, ..Shared::default() }));
-    (EventSink { shared: Arc::clone(&shared), bytes_max }, EventSource { shared })
+pub(crate) fn mailbox<T: Parcel>(bytes_max: usize) -> (Sink<T>, Source<T>) {
+    let shared = Arc::new(Mutex::new(Shared {
+        parcels: VecDeque::new(),
+        bytes: 0,
+        open: true,
+        listening: true,
+        reader: None,
+        writer: None,
+    }));
+    (Sink { shared: Arc::clone(&shared), bytes_max }, Source { shared })
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    events: VecDeque<Event>,
+/// What goes through a mailbox.
+pub(crate) trait Parcel: Debug {
+    /// Its weight beside what every parcel weighs; none: it is dropped where nobody reads.
+    fn payload_bytes(&self) -> Option<usize>;
+}
+
+impl Parcel for Received {
+    fn payload_bytes(&self) -> Option<usize> {
+        Some(self.message.queue_bytes())
+    }
+}
+
+impl Parcel for Event {
+    fn payload_bytes(&self) -> Option<usize> {
+        if let Self::Message(received) = self { received.payload_bytes() } else { None }
+    }
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    parcels: VecDeque<T>,
     bytes: usize,
     /// The task may still bring more.
     open: bool,
@@ -32,43 +56,46 @@ struct Shared {
 
 /// The task's end.
 #[derive(Debug)]
-pub(crate) struct EventSink {
-    shared: Arc<Mutex<Shared>>,
+pub(crate) struct Sink<T> {
+    shared: Arc<Mutex<Shared<T>>>,
     bytes_max: usize,
 }
 
-impl EventSink {
-    /// Moves the whole batch over. Messages always go in (the caller asks [`Self::poll_room`] before it reads more);
-    /// other events are dropped when nobody has taken any for so long that the queue is full.
-    pub(crate) fn push(&self, batch: &mut VecDeque<Event>) {
+impl<T: Parcel> Sink<T> {
+    /// Moves the whole batch over, or drops it where nobody listens. Messages always go in (the caller asks [`Self::poll_room`]
+    /// before it reads more); the rest is dropped when nobody has taken any for so long that the queue is full.
+    /// Says whether the queue is full now.
+    pub(crate) fn push(&self, batch: &mut VecDeque<T>) -> bool {
         if batch.is_empty() {
-            return;
+            return false;
         }
         let mut shared = lock(&self.shared);
         if !shared.listening {
             batch.clear();
-            return;
+            return false;
         }
-        for event in batch.drain(..) {
-            let bytes = match &event {
-                Event::Message(received) => EVENT_BYTES + received.message.queue_bytes(),
-                _ if shared.events.len() >= EVENTS_MAX => continue,
-                _ => EVENT_BYTES,
+        for parcel in batch.drain(..) {
+            let bytes = match parcel.payload_bytes() {
+                Some(bytes) => bytes,
+                None if shared.parcels.len() >= PARCELS_MAX => continue,
+                None => 0,
             };
-            shared.bytes = shared.bytes.saturating_add(bytes);
-            shared.events.push_back(event);
+            shared.bytes = shared.bytes.saturating_add(bytes).saturating_add(size_of::<T>());
+            shared.parcels.push_back(parcel);
         }
+        let full = shared.is_full(self.bytes_max);
         let reader = shared.reader.take();
         drop(shared);
         if let Some(reader) = reader {
             reader.wake();
         }
+        full
     }
 
-    /// Ready when there is room for more messages.
+    /// Ready when there is room for more messages, or nobody to read them.
     pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         let mut shared = lock(&self.shared);
-        if !shared.listening || (shared.bytes < self.bytes_max && shared.events.len() < EVENTS_MAX) {
+        if !shared.listening || !shared.is_full(self.bytes_max) {
             return Poll::Ready(());
         }
         shared.writer = Some(cx.waker().clone());
@@ -76,7 +103,13 @@ impl EventSink {
     }
 }
 
-impl Drop for EventSink {
+impl<T> Shared<T> {
+    fn is_full(&self, bytes_max: usize) -> bool {
+        self.bytes >= bytes_max || self.parcels.len() >= PARCELS_MAX
+    }
+}
+
+impl<T> Drop for Sink<T> {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
         shared.open = false;
@@ -90,20 +123,20 @@ impl Drop for EventSink {
 
 /// The user's end.
 #[derive(Debug)]
-pub(crate) struct EventSource {
-    shared: Arc<Mutex<Shared>>,
+pub(crate) struct Source<T> {
+    shared: Arc<Mutex<Shared<T>>>,
 }
 
-impl EventSource {
+impl<T> Source<T> {
     /// Takes everything there is into the empty `into`.
-    pub(crate) fn take(&self, into: &mut VecDeque<Event>) {
+    pub(crate) fn take(&self, into: &mut VecDeque<T>) {
         hand_over(lock(&self.shared), into);
     }
 
-    /// `Ready(true)` with at least one event in `into`, `Ready(false)` when none will come any more.
-    pub(crate) fn poll_take(&self, cx: &Context<'_>, into: &mut VecDeque<Event>) -> Poll<bool> {
+    /// `Ready(true)` with at least one parcel in `into`, `Ready(false)` when none will come any more.
+    pub(crate) fn poll_take(&self, cx: &Context<'_>, into: &mut VecDeque<T>) -> Poll<bool> {
         let mut shared = lock(&self.shared);
-        if shared.events.is_empty() {
+        if shared.parcels.is_empty() {
             if !shared.open {
                 return Poll::Ready(false);
             }
@@ -115,13 +148,14 @@ impl EventSource {
     }
 }
 
-impl Drop for EventSource {
+impl<T> Drop for Source<T> {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
         shared.listening = false;
-        shared.events.clear();
+        let unread = std::mem::take(&mut shared.parcels);
         let writer = shared.writer.take();
         drop(shared);
+        drop(unread);
         if let Some(writer) = writer {
             writer.wake();
         }
@@ -129,8 +163,8 @@ impl Drop for EventSource {
 }
 
 /// Gives all there is and wakes a task that waits for room.
-fn hand_over(mut shared: MutexGuard<'_, Shared>, into: &mut VecDeque<Event>) {
-    std::mem::swap(&mut shared.events, into);
+fn hand_over<T>(mut shared: MutexGuard<'_, Shared<T>>, into: &mut VecDeque<T>) {
+    std::mem::swap(&mut shared.parcels, into);
     shared.bytes = 0;
     let writer = shared.writer.take();
     drop(shared);
@@ -140,7 +174,7 @@ fn hand_over(mut shared: MutexGuard<'_, Shared>, into: &mut VecDeque<Event>) {
 }
 
 /// A panic elsewhere while the lock was held leaves the queue usable: nothing here breaks off half way.
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock<T>(shared: &Mutex<Shared<T>>) -> MutexGuard<'_, Shared<T>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -164,7 +198,7 @@ mod tests {
         let cx = Context::from_waker(Waker::noop());
         sink.push(&mut VecDeque::from([message(5000)]));
         assert!(sink.poll_room(&cx).is_ready());
-        sink.push(&mut VecDeque::from([message(5000)]));
+        assert!(sink.push(&mut VecDeque::from([message(5000)])));
         assert!(sink.poll_room(&cx).is_pending());
         let mut taken = VecDeque::new();
         source.take(&mut taken);
@@ -175,13 +209,13 @@ mod tests {
     #[test]
     fn nobody_reads_and_nothing_grows_without_bound() {
         let (sink, source) = mailbox(usize::MAX);
-        for _ in 0..EVENTS_MAX + 10 {
+        for _ in 0..PARCELS_MAX + 10 {
             sink.push(&mut VecDeque::from([lifecycle()]));
         }
         assert!(sink.poll_room(&Context::from_waker(Waker::noop())).is_pending());
         let mut taken = VecDeque::new();
         source.take(&mut taken);
-        assert_eq!(taken.len(), EVENTS_MAX);
+        assert_eq!(taken.len(), PARCELS_MAX);
     }
 
     #[test]
@@ -202,7 +236,7 @@ mod tests {
         let (sink, source) = mailbox(1);
         drop(source);
         let mut batch = VecDeque::from([message(5000)]);
-        sink.push(&mut batch);
+        assert!(!sink.push(&mut batch));
         assert!(batch.is_empty());
         assert!(sink.poll_room(&Context::from_waker(Waker::noop())).is_ready());
     }

@@ -29,6 +29,7 @@ pub struct Options {
     pub(crate) bind_address: Option<IpAddr>,
     pub(crate) tcp_nodelay: bool,
     pub(crate) events_bytes_max: usize,
+    pub(crate) response_topic: Option<String>,
 }
 
 impl Options {
@@ -48,6 +49,7 @@ impl Options {
             bind_address: None,
             tcp_nodelay: true,
             events_bytes_max: 16 << 20,
+            response_topic: None,
         }
     }
 
@@ -256,8 +258,16 @@ impl Options {
         self
     }
 
-    /// Received messages that may wait for [`Events::next`](crate::Events::next), in bytes; above it the socket is
-    /// not read.
+    /// Where the answers to [`Client::request`](crate::Client::request) are to come (MQTT 5): a topic nobody else uses.
+    /// By default `reply/` and the client id or, where the server is to assign that, a random name.
+    #[must_use]
+    pub fn response_topic(mut self, topic: impl Into<String>) -> Self {
+        self.response_topic = Some(topic.into());
+        self
+    }
+
+    /// Received messages that may wait for [`Events::next`](crate::Events::next), and as much again in each stream of
+    /// [`Client::subscribe_stream`](crate::Client::subscribe_stream), in bytes; above it the socket is not read.
     #[must_use]
     pub fn events_bytes_max(mut self, bytes: usize) -> Self {
         self.events_bytes_max = bytes;

@@ -194,6 +194,60 @@ async fn e18_suback_with_the_wrong_count() {
 }
 
 #[tokio::test]
+async fn a_stream_the_server_refuses_is_an_error_and_leaves_nothing_behind() {
+    let address = server(|_, mut peer| async move {
+        peer.accept().await?;
+        for answer in [&[0x90_u8, 4, 0, 1, 0, 0x87][..], &[0x90, 4, 0, 2, 0, 1]] {
+            assert_eq!(peer.packet().await?.0, 0x82);
+            peer.send(answer).await?;
+        }
+        // of the first nothing is to be ended, of the second the subscription
+        assert_eq!(peer.packet().await?, (0xa2, vec![0, 3, 0, 0, 2, b'o', b'k']));
+        peer.send(&[0xb0, 4, 0, 3, 0, 0]).await?;
+        peer.linger().await
+    })
+    .await;
+    let (client, mut events, _) = within(Client::connect(options(address))).await.unwrap();
+    let refused = within(client.subscribe_stream(Subscription::new("no", Qos::AtMostOnce))).await;
+    let Err(Error::Refused { packet: PacketType::Subscribe, reason, .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(reason, ReasonCode::NotAuthorized);
+    let stream = within(client.subscribe_stream(Subscription::new("ok", Qos::AtLeastOnce))).await.unwrap();
+    assert_eq!(stream.granted(), ReasonCode::GrantedQos1);
+    drop(stream);
+    assert_eq!(within(client.disconnect(Disconnect::default())).await, Ok(()));
+    assert_eq!(lost(&mut events).await, Error::Closed);
+    let wrong = within(client.subscribe_stream(Subscription::new("a/#/b", Qos::AtMostOnce))).await;
+    assert!(matches!(wrong, Err(Error::Closed)), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_given_up_while_asked_for_is_unsubscribed() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let address = server(move |_, mut peer| {
+        let told = told.clone();
+        async move {
+            peer.accept().await?;
+            peer.packet().await?;
+            told.send(vec![]).map_err(io::Error::other)?;
+            tokio::time::sleep(50 * MS).await;
+            peer.send(&[0x90, 4, 0, 1, 0, 0]).await?;
+            told.send(peer.packet().await?.1).map_err(io::Error::other)?;
+            peer.linger().await
+        }
+    })
+    .await;
+    let (client, _events, _) = within(Client::connect(options(address))).await.unwrap();
+    let asking = client.subscribe_stream(Subscription::new("a", Qos::AtMostOnce));
+    tokio::select! {
+        _ = asking => panic!("the server has not answered"),
+        asked = heard.recv() => assert_eq!(asked, Some(vec![])),
+    }
+    assert_eq!(within(heard.recv()).await, Some(vec![0, 2, 0, 0, 1, b'a']));
+}
+
+#[tokio::test]
 async fn e18_oversize_packet() {
     let announced: &[u8] = &[0x30, 0xff, 0xff, 0xff, 0x7f];
     let error = after_connack(|o| o.maximum_packet_size(1000), announced).await;

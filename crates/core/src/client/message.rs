@@ -3,6 +3,7 @@
 use core::num::NonZeroU16;
 use grovemq_codec::{
     PublishProperties, Qos, ReasonCode, RetainHandling, SubscribeOptions, SubscriptionIds, UserProperties,
+    topic,
 };
 
 /// An application message: to be published, received, or left as a will.
@@ -123,6 +124,18 @@ pub struct Received {
     pub packet_id: Option<NonZeroU16>,
     /// Present where the user has to acknowledge: manual acknowledgement is on and `QoS` > 0.
     pub ack: Option<AckToken>,
+}
+
+impl Received {
+    /// The message that answers this one, if it is a request (MQTT 5): to the topic it names, with its correlation data
+    /// and `QoS`. None where it names none that can be published to.
+    pub fn response(&self, payload: impl Into<Vec<u8>>) -> Option<Message> {
+        let request = &self.message.properties;
+        let topic = request.response_topic.as_deref().filter(|t| topic::validate_name(t).is_ok())?;
+        let correlation_data = request.correlation_data.clone();
+        let properties = Properties { correlation_data, ..Properties::default() };
+        Some(Message::new(topic, payload).qos(self.message.qos).properties(properties))
+    }
 }
 
 /// Permission to acknowledge one received message, once. Good as long as the server keeps the session: after a new
