@@ -1,6 +1,13 @@
-//! What the packet targets have in common.
+//! What the targets have in common.
+
+mod broker;
+pub mod model;
+
+pub use broker::{Broker, Stream};
 
 use grovemq_codec::{Packet, PublishProperties, Version, decode_frame};
+use grovemq_store::Store;
+use std::time::UNIX_EPOCH;
 
 const LIMIT: u32 = 1 << 20;
 
@@ -34,4 +41,11 @@ fn check(packet: &Packet<'_>, version: Version) {
             PublishProperties::read(publish.raw_properties).expect("a block that has been read once");
         assert_eq!(properties, publish.properties);
     }
+}
+
+/// All of a store as JSON lines.
+pub fn exported(store: &mut dyn Store) -> Vec<u8> {
+    let mut lines = Vec::new();
+    grovemq_store::export(store, UNIX_EPOCH, &mut lines).expect("memory does not fail");
+    lines
 }

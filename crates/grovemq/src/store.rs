@@ -60,7 +60,7 @@ fn help(program: &str) -> String {
          stats    how much there is, the largest queues, and the sessions that were made first\n \
          check    reads all of it and names what is damaged\n \
          export   writes sessions, their messages and retained messages as JSON lines, to standard output or a new FILE\n \
-         import   adds what is in FILE, such JSON lines or a mosquitto.db of Mosquitto 1.6 to 2.1; makes the store if\n          \
+         import   adds what is in FILE, such JSON lines or a mosquitto.db of Mosquitto up to 2.1; makes the store if\n          \
          there is none. A session that is there already is refused, a retained message is replaced.\n\n\
          DIR is the broker's persistence_location, or the store in it. stats, check and export change nothing there.\n\
          Run it as the user of the broker, who has to be able to read what is imported.\n\n\

@@ -25,7 +25,7 @@ mod transfer;
 pub use disk::{Disk, Mode, Options};
 pub use error::{Error, Limit};
 pub use memory::Memory;
-pub use mosquitto_db::read_mosquitto_db;
+pub use mosquitto_db::{parse_mosquitto_db, read_mosquitto_db};
 pub use picture::Picture;
 pub use transfer::{export, import, take_over};
 

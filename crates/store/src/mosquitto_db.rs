@@ -1,11 +1,16 @@
-//! Mosquitto's `mosquitto.db`, formats 5 and 6: Mosquitto 1.6 to 2.1.
+//! Mosquitto's `mosquitto.db`: format 6 (Mosquitto 2.0 and 2.1), 5 (1.6) and, in `old`, 2 to 4 (up to 1.5).
 //!
 //! ```text
 //! file  = 00 b5 00 "mosquitto db" 0:4 format:4 chunk*      chunk = kind:4 length:4 fixed-part texts properties
 //! ```
 //!
-//! Numbers are big-endian, but for the names of messages and times, which are as the machine had them. What cannot be read is
-//! named and left out; each chunk stands for itself.
+//! Numbers are big-endian, but for the names of messages and times, which are as the machine had them: names are only compared,
+//! and a time of the other byte order is far from any of ours. What cannot be read is named and left out; each chunk stands
+//! for itself.
+
+mod old;
+#[cfg(test)]
+mod tests;
 
 use crate::change::{Letter, Reader};
 use crate::clock::Clock;
@@ -13,13 +18,13 @@ use crate::{Error, Recovery};
 use grovemq_codec::{PublishProperties, Qos, RetainHandling, SubscribeOptions, topic};
 use grovemq_core::Message;
 use grovemq_core::journal::{QueuedImage, Saved, SavedSession, SessionImage, StoredId, SubscriptionImage};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 const MAGIC: &[u8] = b"\x00\xb5\x00mosquitto db";
-const FORMATS: std::ops::RangeInclusive<u32> = 5..=6;
+const FORMATS: std::ops::RangeInclusive<u32> = 2..=6;
 
 mod kind {
     pub(super) const CONFIGURATION: u32 = 1;
@@ -42,32 +47,49 @@ pub fn read_mosquitto_db(
     visit: &mut dyn FnMut(Saved),
 ) -> Result<Recovery, Error> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
+    parse_mosquitto_db(&bytes, path, epoch, first, visit)
+}
+
+/// The same with the file's contents; `path` is what it is called.
+pub fn parse_mosquitto_db(
+    bytes: &[u8],
+    path: &Path,
+    epoch: SystemTime,
+    first: StoredId,
+    visit: &mut dyn FnMut(Saved),
+) -> Result<Recovery, Error> {
     let refuse = |what: String| Error::Unreadable { path: path.into(), what };
-    let mut from = Reader(&bytes);
+    let mut from = Reader(bytes);
     let magic = from.bytes(MAGIC.len() as u64);
     let (Some(MAGIC), Some(_), Some(format)) = (magic, number32(&mut from), number32(&mut from)) else {
         return Err(refuse("not a mosquitto.db".into()));
     };
     if !FORMATS.contains(&format) {
-        return Err(refuse(format!("a mosquitto.db of format {format}; 5 and 6 can be read")));
+        return Err(refuse(format!("a mosquitto.db of format {format}; 2 to 6 can be read")));
     }
     let mut db = Db { format, clock: Clock::new(epoch), first, ..Db::new(epoch) };
     let total = bytes.len();
     while !from.0.is_empty() {
         let at = format!("{}:{}", path.display(), total - from.0.len());
-        let chunk = match (number32(&mut from), number32(&mut from)) {
-            (Some(kind), Some(len)) => from.bytes(len.into()).map(|body| (kind, body)),
-            _ => None,
-        };
-        let Some((kind, body)) = chunk else {
-            db.found.lose(at, "the rest of the file");
-            break;
-        };
-        if db.chunk(kind, body).is_none() {
-            db.found.lose(at, format!("what cannot be read as {}", name(kind)));
+        match if format < 5 { db.old_chunk(&mut from) } else { db.next_chunk(&mut from) } {
+            Chunk::Read => {}
+            Chunk::Unreadable(kind) => db.found.lose(at, format!("what cannot be read as {}", name(kind))),
+            Chunk::End => {
+                db.found.lose(at, "the rest of the file");
+                break;
+            }
         }
     }
     Ok(db.finish(visit))
+}
+
+/// What became of a chunk.
+enum Chunk {
+    Read,
+    /// Of this kind; what follows may be good.
+    Unreadable(u32),
+    /// The file ends in it.
+    End,
 }
 
 fn name(kind: u32) -> &'static str {
@@ -121,6 +143,15 @@ impl Db {
         }
     }
 
+    fn next_chunk(&mut self, from: &mut Reader<'_>) -> Chunk {
+        let body = match (number32(from), number32(from)) {
+            (Some(kind), Some(len)) => from.bytes(len.into()).map(|body| (kind, body)),
+            _ => None,
+        };
+        let Some((kind, body)) = body else { return Chunk::End };
+        if self.chunk(kind, body).is_some() { Chunk::Read } else { Chunk::Unreadable(kind) }
+    }
+
     /// `None` for what cannot be read.
     fn chunk(&mut self, kind: u32, body: &[u8]) -> Option<()> {
         let mut from = Reader(body);
@@ -135,13 +166,17 @@ impl Db {
             kind::SUBSCRIPTION => self.subscriptions.push(subscription(&mut from)?),
             kind::CLIENT => {
                 let image = self.client(&mut from)?;
-                let (subscriptions, queue, received) = (Vec::new(), Vec::new(), Vec::new());
-                let session = SavedSession { image, subscriptions, queue, received };
-                self.clients.insert(session.image.client_id.clone(), session);
+                self.add(image);
             }
             _ => return None,
         }
         Some(())
+    }
+
+    fn add(&mut self, image: SessionImage) {
+        let (subscriptions, queue, received) = (Vec::new(), Vec::new(), Vec::new());
+        let session = SavedSession { image, subscriptions, queue, received };
+        self.clients.insert(session.image.client_id.clone(), session);
     }
 
     fn message(&self, from: &mut Reader<'_>) -> Option<(u64, Arc<Message>)> {
@@ -173,13 +208,19 @@ impl Db {
     }
 
     fn client(&self, from: &mut Reader<'_>) -> Option<SessionImage> {
+        let len = from.0.len();
         let (expires, expiry) = (time(from)?, number32(from)?);
         let (_last_packet_id, id_len) = (number16(from)?, number16(from)?);
         let mut user_len = 0;
         if self.format >= 6 {
             let _port = number16(from)?;
             user_len = number16(from)?;
-            let _padding = from.bytes(4)?;
+            // where 64-bit numbers may stand at any multiple of 4, as on 32-bit x86, there is none
+            let padding = from.0.first_chunk()?;
+            let without = 20 + usize::from(id_len) + usize::from(user_len);
+            if len != without || *padding == [0; 4] {
+                let _padding = from.bytes(4)?;
+            }
         }
         let client_id = str::from_utf8(from.bytes(id_len.into())?).ok()?;
         // Mosquitto 2.0 may write another client's name, and whatever followed it in memory, for a client without one
@@ -205,8 +246,15 @@ impl Db {
                 self.found.lose(client, what);
             }
         }
-        for waiting in std::mem::take(&mut self.waiting) {
+        let (incoming, outgoing): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.incoming);
+        for waiting in outgoing {
             if let Err(what) = self.deliver(&waiting) {
+                self.found.lose(waiting.client, what);
+            }
+        }
+        for waiting in incoming {
+            if let Err(what) = self.publish(&waiting) {
                 self.found.lose(waiting.client, what);
             }
         }
@@ -234,9 +282,6 @@ impl Db {
     fn deliver(&mut self, waiting: &ClientMessage) -> Result<(), String> {
         let session = self.clients.get_mut(&waiting.client).ok_or("a message without its client")?;
         let message = self.messages.get(&waiting.message).ok_or("a message without its body")?;
-        if waiting.incoming {
-            return Err(format!("a message to {} that it had not released", message.topic()));
-        }
         if waiting.qos == Qos::AtMostOnce {
             return Err(format!("a message to {} of QoS 0, which is not kept", message.topic()));
         }
@@ -254,6 +299,53 @@ impl Db {
             ids: waiting.ids.clone(),
         };
         session.queue.push((seq, Some(image).filter(|_| !OWNED.contains(&waiting.state))));
+        Ok(())
+    }
+
+    /// A message of QoS 2 that its author has not released. Mosquitto hands it on only then, and this broker when it comes: so
+    /// it is for all who are subscribed, and when its author sends it again, it is known.
+    fn publish(&mut self, waiting: &ClientMessage) -> Result<(), String> {
+        let message = self.messages.get(&waiting.message).ok_or("a message without its body")?.clone();
+        let author = self.clients.get_mut(&waiting.client).ok_or("a message without its client")?;
+        if waiting.packet_id == 0
+            || waiting.qos != Qos::ExactlyOnce
+            || author.received.contains(&waiting.packet_id)
+        {
+            return Err(format!("a message to {} that it cannot have sent", message.topic()));
+        }
+        author.received.push(waiting.packet_id);
+        if message.view().retain {
+            let of = |id: &u64| self.messages.get(id).map(|message| message.topic());
+            self.retained.retain(|id| of(id) != Some(message.topic()));
+            self.retained.extend(Some(waiting.message).filter(|_| !message.payload().is_empty()));
+        }
+        let mut groups = BTreeSet::new();
+        for session in self.clients.values_mut() {
+            let mut matching = Vec::new();
+            for image in &session.subscriptions {
+                // of each shared group, one gets it
+                let mine = image
+                    .group
+                    .as_ref()
+                    .is_none_or(|group| groups.insert((group.clone(), image.filter.clone())));
+                if topic::matches(&image.filter, message.topic()) && mine {
+                    matching.push(image);
+                }
+            }
+            let own = session.image.client_id == waiting.client;
+            matching.retain(|image| !(own && image.options.no_local));
+            let qos = matching.iter().map(|image| image.options.qos).max().unwrap_or_default();
+            if qos == Qos::AtMostOnce {
+                continue;
+            }
+            let retain =
+                message.view().retain && matching.iter().any(|image| image.options.retain_as_published);
+            let ids: Vec<u32> = matching.iter().map(|image| image.id).filter(|id| *id != 0).collect();
+            let seq = session.queue.last().map_or(0, |(seq, _)| *seq) + 1;
+            let qos = qos.min(message.view().qos);
+            let ids = Some(ids).filter(|ids| !ids.is_empty()).map(Into::into);
+            session.queue.push((seq, Some(QueuedImage { seq, message: message.clone(), qos, retain, ids })));
+        }
         Ok(())
     }
 }
@@ -289,8 +381,6 @@ fn subscription(from: &mut Reader<'_>) -> Option<(Box<str>, SubscriptionImage)> 
     let _padding = from.bytes(2)?;
     let client = str::from_utf8(from.bytes(id_len.into())?).ok()?;
     let filter = str::from_utf8(from.bytes(topic_len.into())?).ok()?;
-    topic::validate_filter(filter).ok()?;
-    let shared = topic::parse_shared(filter).ok()?;
     let retain_handling = match options >> 4 & 3 {
         0 => RetainHandling::Always,
         1 => RetainHandling::IfNew,
@@ -302,8 +392,14 @@ fn subscription(from: &mut Reader<'_>) -> Option<(Box<str>, SubscriptionImage)> 
         retain_as_published: options & 8 != 0,
         retain_handling,
     };
+    Some((client.into(), subscribed(filter, options, id)?))
+}
+
+fn subscribed(filter: &str, options: SubscribeOptions, id: u32) -> Option<SubscriptionImage> {
+    topic::validate_filter(filter).ok()?;
+    let shared = topic::parse_shared(filter).ok()?;
     let (group, filter) = shared.map_or((None, filter), |(group, filter)| (Some(group.into()), filter));
-    Some((client.into(), SubscriptionImage { filter: filter.into(), group, options, id }))
+    Some(SubscriptionImage { filter: filter.into(), group, options, id })
 }
 
 /// What is left, if anything is: a length and a block of properties. The outer `None` is damage.
