@@ -6,6 +6,7 @@
 mod cable;
 mod ears;
 mod faults;
+mod hostile;
 mod links;
 mod reload;
 mod state;

@@ -239,3 +239,47 @@ fn d14_logins_do_not_hold_the_loops_up() {
     });
     assert!(Instant::now() < deadline);
 }
+
+/// Whoever publishes faster than `max_publish_rate` is slowed down, at QoS 0 too; nothing is lost, and it is said once.
+#[test]
+fn who_publishes_too_fast_is_slowed_down() {
+    let broker = plain("max_publish_rate 100\n");
+    let port = broker.port();
+    let mut reader = Peer::v3(port, "reader");
+    reader.subscribe_v3("t", 0);
+    let (mut fast, mut other) = (Peer::v3(port, "fast"), Peer::v3(port, "other"));
+    let start = Instant::now();
+    for i in 0..200_u16 {
+        fast.send(&format!("PUBLISH{{\"t\" {i:04x}}}"));
+    }
+    other.ping();
+    fast.ping();
+    // a hundred may come at once
+    assert!(start.elapsed() >= Duration::from_millis(950), "{:?}", start.elapsed());
+    for i in 0..200_u16 {
+        reader.expect(&format!("PUBLISH{{\"t\" {i:04x}}}"));
+    }
+    broker.wait_for_log("Client fast publishes faster than it may");
+    let lines = broker.program().stderr_lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("faster than it may")).count(), 1, "{lines:#?}");
+}
+
+/// Connections above `max_connection_rate` wait in front of the door; none is refused, and who is inside notices nothing.
+#[test]
+fn too_many_connections_at_once_wait() {
+    let broker = plain("max_connection_rate 5\n");
+    let port = broker.port();
+    let mut inside = Peer::v3(port, "inside");
+    let start = Instant::now();
+    let crowd: Vec<Peer> = (0..12).map(|_| Peer::open(crate::peer::local(port))).collect();
+    inside.ping();
+    for (i, mut peer) in crowd.into_iter().enumerate() {
+        peer.send(&format!("CONNECT{{\"MQTT\" 04 02 003c \"c{i}\"}}"));
+        peer.expect("CONNACK{0000}");
+    }
+    // so many need three seconds of five, of which the first may have begun before
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+    broker.wait_for_log("More than 5 connections to 127.0.0.1:");
+    let lines = broker.program().stderr_lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("More than 5")).count(), 1, "{lines:#?}");
+}

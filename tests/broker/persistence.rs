@@ -208,3 +208,42 @@ fn d25_the_store_is_its_owners_alone() {
         assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
     }
 }
+
+/// E07, on a small scale: a store that holds much is there at once after the restart, whole and in order. How long millions
+/// take is a measurement (`store_bench`).
+#[test]
+fn e07_a_restart_with_very_many_messages() {
+    const MESSAGES: u32 = 50_000;
+    const BATCH: u32 = 1000;
+    let broker = Broker::start_quietly(
+        Kind::Ours,
+        &format!("{STORED}max_queued_messages 0\nmax_inflight_messages 0\n"),
+    );
+    let mut sub = durable(&broker, "sub", "00");
+    sub.subscribe_v3("t", 1);
+    sub.end();
+    let mut publisher = Peer::v3(broker.port(), "pub").with_patience(SOON * 3);
+    for batch in 0..MESSAGES / BATCH {
+        let packet = |i: u32| {
+            crate::notation::bytes(&format!(
+                "PUBLISH1{{\"t\" {:04x} {:08x} 20*78}}",
+                i + 1,
+                batch * BATCH + i
+            ))
+        };
+        publisher.send_bytes(&(0..BATCH).flat_map(packet).collect::<Vec<u8>>());
+        for i in 0..BATCH {
+            publisher.expect(&format!("PUBACK{{{:04x}}}", i + 1));
+        }
+    }
+    let start = std::time::Instant::now();
+    let broker = broker.restart(Kind::Ours);
+    println!("{MESSAGES} messages are back after {:?}", start.elapsed());
+    broker.wait_for_log(&format!("Restored 1 sessions with 1 subscriptions and {MESSAGES} queued messages"));
+    let mut sub = durable(&broker, "sub", "01").with_patience(SOON * 3);
+    for i in 0..MESSAGES {
+        let packet = sub.packet();
+        assert_eq!((packet[0] >> 4, &packet[7..11]), (3, &i.to_be_bytes()[..]));
+        sub.send_bytes(&[0x40, 2, packet[5], packet[6]]);
+    }
+}

@@ -465,3 +465,20 @@ fn no_more_connections_than_allowed() {
         }
     }
 }
+
+/// D23: no two brokers, and no two starts of one, have the same seed: the ids they make up of it differ.
+#[test]
+fn d23_every_start_has_a_seed_of_its_own() {
+    let assigned = |broker: &Broker| {
+        let mut peer = Peer::open(crate::peer::local(broker.port()));
+        peer.send("CONNECT{\"MQTT\" 05 02 003c {} \"\"}");
+        String::from_utf8_lossy(&peer.packet()).into_owned()
+    };
+    let (one, two) = (Broker::ours(), Broker::ours());
+    let mut ids = vec![assigned(&one), assigned(&two)];
+    ids.push(assigned(&one.restart(Kind::Ours)));
+    assert!(ids.iter().all(|id| id.contains("auto-")), "{ids:?}");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+}

@@ -49,20 +49,24 @@ fn bystander(broker: &Broker) -> Peer {
     peer
 }
 
-/// The thread that commits.
-fn store_thread(broker: &Broker) -> String {
+/// The number of the broker's thread of that name.
+fn thread(broker: &Broker, wanted: &str) -> String {
     let tasks = PathBuf::from(format!("/proc/{}/task", broker.program().pid()));
     let named =
-        |path: &Path| std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "store");
+        |path: &Path| std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == wanted);
     let mut all = std::fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().path());
-    let task = all.find(|path| named(path)).expect("the store has a thread");
+    let task = all.find(|path| named(path)).expect("there is such a thread");
     task.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// From now on, until it is dropped, the store's calls end so.
 fn inject(broker: &Broker, what: &[&str]) -> Program {
+    inject_into(&thread(broker, "store"), what)
+}
+
+fn inject_into(thread: &str, what: &[&str]) -> Program {
     let mut command = peers::debian("strace");
-    command.args(["-p", &store_thread(broker)]);
+    command.args(["-p", thread]);
     command.args(what.iter().flat_map(|what| ["-e", what]));
     let strace = Program::start(&mut command);
     strace.wait_for_stderr("attached", SOON);
@@ -201,4 +205,24 @@ impl Drop for SmallDisk {
         // lazily: a broker of a failed test may still have it open
         drop(Command::new("umount").arg("--lazy").arg(self.path()).status());
     }
+}
+
+/// E13: half a broker is worse than none. One that loses a thread says so and ends, for its supervisor to start it anew;
+/// what it has acknowledged is there then.
+#[test]
+fn e13_strace_a_broker_that_loses_a_thread_ends() {
+    let broker = Broker::start(Kind::Ours, OURS);
+    absent(&broker);
+    let mut publisher = Peer::v3(broker.port(), "publisher");
+    publisher.send("PUBLISH1{\"t\" 0001 'x'}");
+    publisher.expect("PUBACK{0001}");
+    let calls = "/^epoll_p?wait$";
+    let what = [format!("trace={calls}"), format!("inject={calls}:error=EBADF")];
+    let strace = inject_into(&thread(&broker, "shard-0"), &what.each_ref().map(String::as_str));
+    broker.wait_for_log("Error: Thread shard-0 failed: Bad file descriptor");
+    publisher.closed();
+    // with the broker it has nobody left to look at
+    strace.finish(SOON);
+    let broker = broker.kill_and_restart(Kind::Ours);
+    durable(&broker, "receiver", "01").expect("PUBLISH1+dup{\"t\" 0001 'x'}");
 }

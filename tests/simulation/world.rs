@@ -476,7 +476,7 @@ impl World {
                 let due = Time(self.now.0 + self.random.below(100) as u64);
                 self.verdicts.push((due, shard, key));
             }
-            Action::Control(..) => panic!("not asked for"),
+            Action::Resume(_) | Action::Control(..) => panic!("not asked for"),
         }
     }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use grovemq_client::{Client, Event, Events, Options, Reconnect, Tls, Transport};
 use grovemq_tests::{Broker, Kind, Program, SOON, Wire, free_port, peers as programs, scratch};
 
 use crate::certificates::Authority;
@@ -140,6 +141,37 @@ fn d01_stalled_handshakes_cost_nothing_and_end_at_their_deadline() {
     }
     let took = started.elapsed();
     assert!((Duration::from_secs(9)..Duration::from_secs(25)).contains(&took), "{took:?}");
+}
+
+/// D03: hundreds of clients come at once, and all at once again when the broker has been restarted. All get in, each with
+/// a handshake of its own, and who is inside is answered meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d03_hundreds_of_clients_reconnect_at_once() {
+    const CLIENTS: usize = 300;
+    let plain = free_port();
+    let broker = tls_broker(&Authority::new("authority"), &format!("listener {plain} 127.0.0.1"), &[]);
+    let tls = Tls::builder().ca_file(broker.dir().join("ca.crt")).build().unwrap();
+    let backoff = Reconnect::Backoff { min: Duration::from_millis(200), max: Duration::from_secs(2) };
+    let mut clients = Vec::new();
+    for i in 0..CLIENTS {
+        let transport = Transport::tcp("localhost", broker.port()).tls(tls.clone());
+        let options = Options::over(transport).client_id(format!("c{i}")).reconnect(backoff);
+        clients.push(Client::start(options.connect_timeout(Duration::from_secs(30))));
+    }
+    all_come(&mut clients, plain).await;
+    let broker = tokio::task::spawn_blocking(|| broker.restart(Kind::Ours)).await.unwrap();
+    all_come(&mut clients, plain).await;
+    drop(broker);
+}
+
+/// Waits until each of these is connected; somebody else has answers in between.
+async fn all_come(clients: &mut [(Client, Events)], port: u16) {
+    let mut inside = Wire::introduce(port, 4, "inside");
+    for (_, events) in clients {
+        while !matches!(events.next().await, Some(Event::Connected(_))) {}
+        inside.send("c000");
+        inside.expect("d000");
+    }
 }
 
 /// User and system time of a process so far, in hundredths of a second.

@@ -19,6 +19,9 @@ use std::sync::atomic::AtomicUsize;
 /// The token of the first door; those of the others count down from it.
 const FIRST: usize = usize::MAX - 1;
 
+/// In the unit of [`Time`].
+const SECOND: u64 = 1000;
+
 /// A socket and the configured listener it belongs to.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -27,6 +30,8 @@ pub(crate) struct Door {
     /// Connections of this listener, and the most there may be.
     pub(crate) count: Arc<AtomicUsize>,
     pub(crate) max: Option<usize>,
+    /// The most within a second.
+    pub(crate) rate: Option<u32>,
     /// For connections that are made ready first.
     pub(crate) rules: Option<Arc<Rules>>,
 }
@@ -46,7 +51,17 @@ pub(crate) struct DoorChange {
 pub(crate) struct DoorTerms {
     pub(crate) index: u16,
     pub(crate) max: Option<usize>,
+    pub(crate) rate: Option<u32>,
     pub(crate) rules: Option<Arc<Rules>>,
+}
+
+/// How many connections of a listener were accepted in the second that runs.
+#[derive(Debug, Default)]
+struct Pace {
+    since: Time,
+    count: u32,
+    /// That it rests was said; not again before a second in which it need not have.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +70,10 @@ pub(crate) struct Acceptor {
     doors: Vec<Option<Door>>,
     /// Doors that may have more to accept.
     busy: Vec<bool>,
+    /// Doors that rest, by their places, and until when.
+    resting: BTreeMap<usize, Time>,
+    /// By the number of the listener.
+    paces: BTreeMap<u16, Pace>,
     entries: Arc<Entries>,
     /// Empty if no listener needs one.
     lobbies: Vec<LobbyDoor>,
@@ -78,6 +97,8 @@ impl Acceptor {
         Self {
             busy: vec![false; doors.len()],
             doors: doors.into_iter().map(Some).collect(),
+            resting: BTreeMap::new(),
+            paces: BTreeMap::new(),
             entries,
             lobbies,
             next_lobby: 0,
@@ -118,9 +139,11 @@ impl Acceptor {
         drop(self.take(registry, &closed));
         for door in self.doors.iter_mut().flatten() {
             if let Some(terms) = kept.get(&door.index).cloned() {
-                (door.index, door.max, door.rules) = (terms.index, terms.max, terms.rules);
+                (door.index, door.max, door.rate, door.rules) =
+                    (terms.index, terms.max, terms.rate, terms.rules);
             }
         }
+        self.paces.retain(|index, _| self.doors.iter().flatten().any(|d| d.index == *index));
         (self.lobbies, self.total_max) = (lobbies, total_max);
         for door in opened {
             self.put(registry, door);
@@ -161,7 +184,7 @@ impl Acceptor {
 
     /// When to try again.
     pub(crate) fn retry(&self) -> Option<Time> {
-        self.retry
+        self.retry.or_else(|| self.resting.values().min().copied())
     }
 
     /// Accepts a bounded number of connections. Those that need no making ready go to `arrivals`.
@@ -170,15 +193,20 @@ impl Acceptor {
             return;
         }
         self.retry = None;
+        for place in self.rested(now) {
+            self.resting.remove(&place);
+            self.set_busy(place, true);
+        }
         for i in 0..self.doors.len() {
             if self.busy.get(i) != Some(&true) {
                 continue;
             }
-            let result = self.accept_some(i, arrivals);
-            let Some(busy) = self.busy.get_mut(i) else { continue };
-            match result {
+            match self.accept_some(i, now, arrivals) {
                 Ok(more) => {
-                    *busy = more;
+                    self.set_busy(i, more == More::Now);
+                    if let More::At(time) = more {
+                        self.resting.insert(i, time);
+                    }
                     self.complained = false;
                 }
                 Err(e) => {
@@ -193,10 +221,28 @@ impl Acceptor {
         }
     }
 
-    /// `true` when there may be more to accept.
-    fn accept_some(&mut self, door: usize, arrivals: &mut Vec<Arrival>) -> io::Result<bool> {
-        let Some(Some(door)) = self.doors.get(door) else { return Ok(false) };
+    fn rested(&self, now: Time) -> Vec<usize> {
+        self.resting.iter().filter(|(_, until)| **until <= now).map(|(place, _)| *place).collect()
+    }
+
+    fn set_busy(&mut self, place: usize, is_busy: bool) {
+        if let Some(busy) = self.busy.get_mut(place) {
+            *busy = is_busy;
+        }
+    }
+
+    fn accept_some(&mut self, door: usize, now: Time, arrivals: &mut Vec<Arrival>) -> io::Result<More> {
+        let Some(Some(door)) = self.doors.get(door) else { return Ok(More::None) };
         for _ in 0..ACCEPTS_PER_TURN {
+            let pace = door.rate.map(|rate| (self.paces.entry(door.index).or_default(), rate));
+            if let Some((pace, rate)) = pace
+                && let Some((until, tell)) = pace.take(now, rate)
+            {
+                if tell {
+                    self.log.notice(slowed(door, rate));
+                }
+                return Ok(More::At(until));
+            }
             match door.listener.accept() {
                 Ok((stream, address)) => {
                     let peer = Peer { address, listener: door.index, secured: None };
@@ -215,20 +261,95 @@ impl Acceptor {
                         arrivals.push(Arrival { stream, peer, identity: None, permit });
                     }
                 }
-                Err(e) => match e.kind() {
-                    ErrorKind::WouldBlock => return Ok(false),
-                    // the connection was gone before we got to it
-                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
-                    _ => return Err(e),
-                },
+                Err(e) => {
+                    if let Some(pace) = self.paces.get_mut(&door.index) {
+                        pace.give_back();
+                    }
+                    match e.kind() {
+                        ErrorKind::WouldBlock => return Ok(More::None),
+                        // the connection was gone before we got to it
+                        ErrorKind::Interrupted
+                        | ErrorKind::ConnectionAborted
+                        | ErrorKind::ConnectionReset => {}
+                        _ => return Err(e),
+                    }
+                }
             }
         }
-        Ok(true)
+        Ok(More::Now)
     }
 
     #[cold]
     fn deny(&self, peer: Peer) {
         let ip = peer.address.map_or_else(|| address(peer), |a| a.ip().to_canonical().to_string());
         self.log.notice(format!("Client connection from {ip} denied: max_connections exceeded."));
+    }
+}
+
+/// Whether there may be more to accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum More {
+    None,
+    Now,
+    /// Then, and not before.
+    At(Time),
+}
+
+impl Pace {
+    /// Takes one connection's part of this second. If there is none left: when there will be, and whether that is worth a
+    /// line.
+    fn take(&mut self, now: Time, rate: u32) -> Option<(Time, bool)> {
+        let passed = now.0.saturating_sub(self.since.0);
+        if passed >= SECOND {
+            self.told &= self.count >= rate && passed < 2 * SECOND;
+            (self.since, self.count) = (now, 0);
+        }
+        if self.count < rate {
+            self.count += 1;
+            return None;
+        }
+        let tell = !core::mem::replace(&mut self.told, true);
+        Some((Time(self.since.0.saturating_add(SECOND)), tell))
+    }
+
+    /// It was not used.
+    fn give_back(&mut self) {
+        self.count = self.count.saturating_sub(1);
+    }
+}
+
+#[cold]
+fn slowed(door: &Door, rate: u32) -> String {
+    let port = door.listener.address().map_or_else(|_| String::new(), |a| a.to_string());
+    format!("More than {rate} connections to {port} within a second: further ones wait.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_has_room_for_so_many_and_a_burst_is_said_once() {
+        let mut pace = Pace::default();
+        let second = |pace: &mut Pace, start: u64| {
+            assert!((0..3).all(|i| pace.take(Time(start + i), 3).is_none()));
+            pace.take(Time(start + 999), 3)
+        };
+        assert_eq!(second(&mut pace, 5000), Some((Time(6000), true)));
+        assert_eq!(pace.take(Time(5999), 3), Some((Time(6000), false)));
+        assert_eq!(second(&mut pace, 6000), Some((Time(7000), false)), "the same burst");
+        // a second with room to spare ends it
+        assert_eq!(pace.take(Time(7000), 3), None);
+        assert_eq!(second(&mut pace, 8000), Some((Time(9000), true)));
+        assert_eq!(second(&mut pace, 20_000), Some((Time(21_000), true)));
+    }
+
+    #[test]
+    fn what_was_not_used_is_left() {
+        let mut pace = Pace::default();
+        for _ in 0..10 {
+            assert_eq!(pace.take(Time(1), 1), None);
+            pace.give_back();
+        }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn door(slot: &Slot, number: usize, socket: grovemq_net::Listener) ->
         index: u16::try_from(number).unwrap_or(u16::MAX),
         count: slot.count.clone(),
         max: slot.max(),
+        rate: slot.listener.max_connection_rate,
         rules: slot.rules(),
     }
 }

@@ -504,6 +504,13 @@ impl EventLoop {
                     self.inbox.post(Letter::Verdict(key, Verdict::Unavailable));
                 }
             }
+            Action::Resume(key) => {
+                if let Some(wire) = wire(&mut self.wires, key) {
+                    wire.waiting = false;
+                    wire.unread |= !wire.rest.is_empty();
+                    self.enqueue(key);
+                }
+            }
             // a client that sends more than can be answered has no right to all answers
             Action::Control(_, request) => drop(self.neighbours.requests.try_send(Job::Control(request))),
         }

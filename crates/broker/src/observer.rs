@@ -81,22 +81,30 @@ impl Observe for LogObserver {
             Event::Denied { .. } => self.denied(event),
             Event::Dropping { client_id } => {
                 let text = format!("Outgoing messages are being dropped for client {client_id}.");
-                self.log.event(LogType::Notice, "messages_dropped", text, |f| {
-                    f.text("client", client_id);
-                });
+                self.about(client_id, "messages_dropped", text);
+            }
+            Event::Slowed { client_id } => {
+                let text =
+                    format!("Client {client_id} publishes faster than it may: it is read from more slowly.");
+                self.about(client_id, "client_slowed", text);
             }
             Event::RetainedFull { client_id, topic } => self.retained_full(client_id, topic),
             Event::SessionExpired { client_id } => {
                 let text = format!("Expiring client {client_id} due to timeout.");
-                self.log.event(LogType::Notice, "session_expired", text, |f| {
-                    f.text("client", client_id);
-                });
+                self.about(client_id, "session_expired", text);
             }
         }
     }
 }
 
 impl LogObserver {
+    /// Something worth noticing of one client.
+    fn about(&self, client_id: &str, event: &'static str, text: String) {
+        self.log.event(LogType::Notice, event, text, |f| {
+            f.text("client", client_id);
+        });
+    }
+
     fn tells_of_subscriptions(&self) -> bool {
         [LogType::Debug, LogType::Subscribe, LogType::Unsubscribe]
             .into_iter()

@@ -216,7 +216,8 @@ impl Broker {
     ) {
         let terms = |(from, to): &(usize, usize)| {
             let slot = slots.get(*to)?;
-            let terms = DoorTerms { index: u16::try_from(*to).ok()?, max: slot.max(), rules: slot.rules() };
+            let (max, rate, rules) = (slot.max(), slot.listener.max_connection_rate, slot.rules());
+            let terms = DoorTerms { index: u16::try_from(*to).ok()?, max, rate, rules };
             Some((u16::try_from(*from).ok()?, terms))
         };
         let kept = kept.iter().filter_map(terms).collect();

@@ -3,7 +3,8 @@
 use crate::listeners::{Slot, State};
 use grovemq_config::{Config, Listener};
 use grovemq_core::access::Authorize;
-use grovemq_core::{Limits, ListenerLimits, ListenerSettings, Settings};
+use grovemq_core::{Limits, ListenerLimits, ListenerSettings, PublishRate, Settings};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +69,10 @@ fn listener_limits(config: &Config, listener: &Listener) -> ListenerLimits {
         auto_id_prefix: listener.auth.auto_id_prefix.clone(),
         username_as_client_id: listener.use_username_as_clientid,
         retain_available: config.delivery.retain_available,
+        publish_rate: PublishRate {
+            messages: listener.max_publish_rate.and_then(NonZeroU32::new),
+            bytes: listener.max_publish_bytes_rate.and_then(NonZeroU32::new),
+        },
     }
 }
 

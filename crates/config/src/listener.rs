@@ -29,6 +29,12 @@ pub struct Listener {
     pub versions: Versions,
     /// Connections at the same time; `None` is no limit.
     pub max_connections: Option<u32>,
+    /// Connections accepted within a second; `None` is no limit.
+    pub max_connection_rate: Option<u32>,
+    /// Messages one client may publish in a second; `None` is no limit.
+    pub max_publish_rate: Option<u32>,
+    /// The same in bytes of PUBLISH packets.
+    pub max_publish_bytes_rate: Option<u32>,
     /// Highest `QoS` granted and accepted, 0 to 2.
     pub max_qos: u8,
     /// Topic aliases a client may use towards the broker.
@@ -69,6 +75,9 @@ impl Default for Listener {
             protocol: Protocol::Mqtt,
             versions: Versions::default(),
             max_connections: None,
+            max_connection_rate: None,
+            max_publish_rate: None,
+            max_publish_bytes_rate: None,
             max_qos: 2,
             max_topic_alias: 10,
             max_topic_alias_broker: 10,

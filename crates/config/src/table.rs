@@ -456,6 +456,12 @@ pub static OPTIONS: &[Opt] = &[
     special("listener_auto_id_prefix", "TEXT", words::listener_auto_id_prefix, "Beginning of the client ids this listener generates.")
         .listener(Defined).repeat(Repeat::Error).reload(),
     int("max_connections", "-1", ANY, |d, v| d.here().max_connections = positive(v), "Connections of this listener at a time; -1 is no limit.").listener(OrDefault),
+    int("max_connection_rate", "0", ANY, |d, v| d.here().max_connection_rate = positive(v), "Connections of this listener accepted within a second; further ones wait. 0 is no limit.")
+        .listener(OrDefault),
+    int("max_publish_rate", "0", ANY, |d, v| d.here().max_publish_rate = positive(v), "Messages one client of this listener may publish in a second, in the long run: whoever is faster is read from more slowly, and nothing is dropped. Counts for connections made from now on; 0 is no limit.")
+        .listener(OrDefault),
+    int("max_publish_bytes_rate", "0", ANY, |d, v| d.here().max_publish_bytes_rate = positive(v), "The same in bytes of PUBLISH packets. A client is not heard while it waits: it should be possible to send the largest packet within a keep-alive.")
+        .listener(OrDefault),
     int("max_qos", "2", range(0, 2, "'max_qos' must be between 0 and 2 inclusive."), |d, v| d.here().max_qos = u8::try_from(v).unwrap_or(2),
         "Highest QoS this listener's clients can use.").aliases(&["maximum_qos"]).label("max_qos").listener(OrDefault),
     int("max_topic_alias", "10", range(0, 65535, "Invalid 'max_topic_alias' value in configuration."),

@@ -3,6 +3,7 @@
 use crate::Time;
 use crate::encode::Alias;
 use crate::exchange::{Dialogue, Exchange};
+use crate::meter::Meter;
 use crate::observe::{Cause, Peer};
 use crate::outbox::Outbox;
 use crate::shard::Settings;
@@ -69,6 +70,8 @@ pub(crate) struct Connection {
     pub(crate) identity: Option<Box<str>>,
     /// Where CONNECT named an authentication method.
     pub(crate) dialogue: Option<Box<Dialogue>>,
+    /// Where there is a limit to how fast it may publish.
+    pub(crate) meter: Option<Box<Meter>>,
 }
 
 /// Topic aliases of both directions.
@@ -107,6 +110,7 @@ impl Connection {
             held: 0,
             identity: None,
             dialogue: None,
+            meter: None,
         }
     }
 

@@ -17,6 +17,7 @@ mod encode;
 mod exchange;
 mod limits;
 mod message;
+mod meter;
 mod outbox;
 mod outgoing;
 mod session;
@@ -27,6 +28,7 @@ mod timers;
 
 pub use limits::{Limits, ListenerLimits};
 pub use message::{Message, MessageRef};
+pub use meter::PublishRate;
 pub use outbox::Outbox;
 pub use router::Router;
 pub use shard::{

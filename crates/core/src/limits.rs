@@ -1,5 +1,6 @@
 //! Every bound of the core, in one place, with its default.
 
+use crate::meter::PublishRate;
 use core::time::Duration;
 
 /// Limits that hold for the whole broker. 0 means "no limit" only where it says so.
@@ -104,6 +105,8 @@ pub struct ListenerLimits {
     /// The user name replaces the client id (`use_username_as_clientid`).
     pub username_as_client_id: bool,
     pub retain_available: bool,
+    /// How fast a client may publish (`max_publish_rate`, `max_publish_bytes_rate`).
+    pub publish_rate: PublishRate,
 }
 
 impl Default for ListenerLimits {
@@ -117,6 +120,7 @@ impl Default for ListenerLimits {
             auto_id_prefix: "auto-".into(),
             username_as_client_id: false,
             retain_available: true,
+            publish_rate: PublishRate::default(),
         }
     }
 }

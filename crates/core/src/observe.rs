@@ -158,6 +158,10 @@ pub enum Event<'a> {
     Dropping {
         client_id: &'a str,
     },
+    /// A client publishes faster than it may and is read from more slowly; the first time of a run.
+    Slowed {
+        client_id: &'a str,
+    },
     /// The first of a run of messages that were to be retained, and for which there is no room.
     RetainedFull {
         client_id: &'a str,

@@ -10,6 +10,8 @@ pub(crate) enum Timer {
     Connection(Key),
     /// The end of a re-authentication.
     Exchange(Key),
+    /// A client that publishes too fast has rested.
+    Rest(Key),
     Will(Key),
     SessionExpiry(Key),
     /// Expired retained messages are looked for.

@@ -144,6 +144,7 @@ pub(super) fn remote_options(
         .bridge(manner.private && manner.version != Version::V5)
         .inflight_max(setup.limits.window)
         .queue_max(QUEUE_MAX, usize::MAX / 2)
+        .maximum_packet_size(setup.limits.packet_bytes_max)
         .connect_timeout(FOR_EVER)
         .connack_timeout(CONNECT_TIMEOUT)
         .reconnect(Reconnect::Backoff { min: Duration::ZERO, max: Duration::ZERO });
@@ -152,8 +153,7 @@ pub(super) fn remote_options(
         options = options
             .receive_maximum(receive_maximum)
             .receive_tolerance(u16::MAX)
-            .topic_alias_maximum(bridge.max_topic_alias)
-            .maximum_packet_size(setup.limits.packet_bytes_max);
+            .topic_alias_maximum(bridge.max_topic_alias);
         if bridge.session_expiry_interval > 0 {
             options = options.session_expiry(bridge.session_expiry_interval);
         }

@@ -5,6 +5,7 @@ use super::reload::same_rules;
 use super::{Action, Shard, Verdict};
 use crate::access::Login;
 use crate::connection::{Aliases, Stage};
+use crate::meter::Meter;
 use crate::observe::{Cause, Connected, Event, WillSummary};
 use crate::session::{NEVER, Session, Will};
 use crate::slab::Key;
@@ -353,6 +354,7 @@ impl Shard {
             c.window = c.window.min(inflight);
         }
         c.bridge = connect.bridge;
+        c.meter = Meter::new(limits.publish_rate);
         c.problem_information = p.request_problem_information.unwrap_or(true);
         if connect.version == Version::V5 {
             let outgoing = p.topic_alias_maximum.unwrap_or(0).min(limits.alias_out_max);

@@ -106,6 +106,8 @@ pub enum Action {
     Move(Key, u16),
     /// Check the login away from the loop and answer with [`Shard::handle_verdict`].
     Authenticate(Key, Login),
+    /// The client has rested: give [`Shard::handle_input`] what is left of its bytes, and read more.
+    Resume(Key),
     /// A client that may write there has sent this to a `$CONTROL/` topic; only with [`Settings::control`].
     Control(Key, Request),
 }
@@ -155,7 +157,7 @@ pub enum Next {
     /// The client publishes faster than a receiver reads: give the rest again, and read more, a moment later. It
     /// happens from half the receiver's queue on and ends when that is full and its messages are dropped.
     Pause,
-    /// Give the rest again after [`Shard::handle_verdict`], or never if the stream moves or closes.
+    /// Give the rest again after [`Shard::handle_verdict`] or [`Action::Resume`], or never if the stream moves or closes.
     Wait,
 }
 
@@ -286,12 +288,8 @@ impl Shard {
         let mut consumed = 0;
         let mut work = 0;
         let done = |consumed, next| Progress { consumed, next };
-        if let Some(c) = self.clients.connections.get_mut(key) {
-            c.last_input = now;
-            c.storing &= self.clients.journal.behind;
-            if core::mem::take(&mut c.pressed) || c.storing {
-                return done(0, Next::Pause);
-            }
+        if let Some(next) = self.holds_back(now, key) {
+            return done(0, next);
         }
         self.clients.pressure = false;
         loop {
@@ -312,7 +310,7 @@ impl Shard {
             if work > limits.turn_deliveries_max {
                 return done(consumed, Next::Yield);
             }
-            let version = c.version;
+            let (version, metered) = (c.version, c.meter.is_some());
             let rest = bytes.get(consumed..).unwrap_or_default();
             if phase == Phase::First
                 && let Some(first) = rest.first()
@@ -345,6 +343,9 @@ impl Shard {
             match result {
                 Ok(n) => work += 1 + n,
                 Err(cause) => self.close(now, key, cause),
+            }
+            if metered && frame.kind == PacketType::Publish && self.is_too_fast(now, key, frame.bytes.len()) {
+                return done(consumed, Next::Wait);
             }
             if core::mem::take(&mut self.clients.pressure) {
                 return done(consumed, Next::Pause);
@@ -423,6 +424,7 @@ impl Shard {
             match timer {
                 Timer::Connection(key) => self.on_connection_timer(now, key),
                 Timer::Exchange(key) => self.on_exchange_timer(now, key),
+                Timer::Rest(key) => self.on_rest_timer(key),
                 Timer::Will(session) => self.on_will_timer(now, session),
                 Timer::SessionExpiry(session) => self.on_expiry_timer(now, session),
                 Timer::Sweep => self.on_sweep_timer(now),
@@ -493,6 +495,7 @@ impl Shard {
         if let Some(c) = self.clients.connections.remove(key) {
             self.timers.stop(c.timer, Timer::Connection(key));
             self.timers.stop(c.dialogue.and_then(|d| d.deadline), Timer::Exchange(key));
+            self.timers.stop(c.meter.and_then(|m| m.rests), Timer::Rest(key));
         }
     }
 
@@ -538,6 +541,39 @@ impl Shard {
             return self.on_publish(now, key, frame, &publish);
         }
         self.on_control(now, key, frame, version)
+    }
+
+    /// Whether the client's bytes have to wait, whatever they are.
+    fn holds_back(&mut self, now: Time, key: Key) -> Option<Next> {
+        let c = self.clients.connections.get_mut(key)?;
+        c.last_input = now;
+        c.storing &= self.clients.journal.behind;
+        if core::mem::take(&mut c.pressed) || c.storing {
+            return Some(Next::Pause);
+        }
+        c.last_input = c.meter.as_ref()?.rests?;
+        Some(Next::Wait)
+    }
+
+    /// A message of a client whose rate is measured; `true` when the client has to rest now.
+    fn is_too_fast(&mut self, now: Time, key: Key, bytes: usize) -> bool {
+        let Some(c) = self.clients.connections.get_mut(key) else { return false };
+        let Stage::Live(session) = c.stage else { return false };
+        let Some((until, tell)) = c.meter.as_mut().and_then(|m| m.count(now, bytes)) else { return false };
+        // what it sends meanwhile is heard only then: its keep-alive begins there
+        c.last_input = until;
+        self.timers.set(until, Timer::Rest(key));
+        if tell && let Some(session) = self.clients.sessions.get(session) {
+            self.clients.observer.on(now, Event::Slowed { client_id: &session.client_id });
+        }
+        true
+    }
+
+    fn on_rest_timer(&mut self, key: Key) {
+        if let Some(meter) = self.clients.connections.get_mut(key).and_then(|c| c.meter.as_mut()) {
+            meter.rests = None;
+            self.actions.push_back(Action::Resume(key));
+        }
     }
 
     fn set_connection_timer(&mut self, key: Key, at: Option<Time>) {

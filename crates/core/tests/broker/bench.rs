@@ -410,6 +410,8 @@ impl Bench {
             Action::Authenticate(key, login) => {
                 self.streams.values_mut().find(of(key)).unwrap().login = Some(login);
             }
+            // it is asked again with every turn
+            Action::Resume(_) => {}
             Action::Control(..) => panic!("not asked for"),
         }
     }

@@ -355,3 +355,17 @@ fn packet_of(kind: PacketType) -> Packet<'static> {
         }),
     }
 }
+
+/// Fault D23: names that were chosen to collide do so for one seed only, and that is drawn anew at each start.
+#[test]
+fn d23_names_that_collide_for_one_seed_do_not_for_another() {
+    let broker = |seed| Bench::with_shards(Settings { seed, ..settings() }, 8);
+    let known = broker(1);
+    let chosen: Vec<String> =
+        (0..).map(|i| format!("c{i}")).filter(|id| known.shard(id) == 0).take(1000).collect();
+    for seed in 2..20 {
+        let other = broker(seed);
+        let still = chosen.iter().filter(|id| other.shard(id) == 0).count();
+        assert!((75..190).contains(&still), "{still} of 1000 where 125 are to be expected");
+    }
+}

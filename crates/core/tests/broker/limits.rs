@@ -2,7 +2,8 @@
 
 use crate::bench::*;
 use grovemq_codec::{Connect, ConnectProperties, Packet, PacketType, PublishProperties};
-use grovemq_core::{Limits, Settings};
+use grovemq_core::{Limits, ListenerLimits, PublishRate, Settings};
+use std::num::NonZeroU32;
 
 const NOTHING: [&str; 0] = [];
 
@@ -285,4 +286,69 @@ fn a_packet_with_too_many_filters_closes_its_client() {
     assert_eq!(bench.feed("a", &subscribe(&three)), ["DISCONNECT QuotaExceeded", "closed"]);
     bench.connect("a", v5("a"));
     assert_eq!(bench.feed("a", &unsubscribe(&["a", "b", "c"])), ["DISCONNECT QuotaExceeded", "closed"]);
+}
+
+fn paced(messages: u32, bytes: u32) -> Settings {
+    let publish_rate = PublishRate { messages: NonZeroU32::new(messages), bytes: NonZeroU32::new(bytes) };
+    with_listener(ListenerLimits { publish_rate, ..ListenerLimits::default() })
+}
+
+#[test]
+fn who_publishes_too_fast_is_heard_later_and_loses_nothing() {
+    for qos in 0..=1 {
+        let mut bench = Bench::new(paced(10, 0));
+        bench.connect("s", v5("s"));
+        bench.feed("s", &subscribe(&[("#", options(0))]));
+        bench.connect("p", v5("p"));
+        let mut many = Vec::new();
+        for n in 1..=30 {
+            publish(qos, n, "t", &n.to_string()).encode(grovemq_codec::Version::V5, &mut many).unwrap();
+        }
+        bench.feed_bytes("p", &many);
+        let mut heard = bench.take("s");
+        assert_eq!(heard.len(), 11, "what may come in a second, and one more");
+        for _ in 0..3 {
+            bench.wait(100);
+            heard.append(&mut bench.take("s"));
+        }
+        assert_eq!(heard.len(), 14);
+        bench.connect("q", v5("q"));
+        bench.feed("q", &publish(qos, 1, "t", "another's"));
+        assert_eq!(bench.take("s").len(), 1, "nobody else waits");
+        bench.wait(10_000);
+        heard.append(&mut bench.take("s"));
+        assert_eq!(heard.len(), 30);
+        assert!(heard.iter().zip(1..).all(|(line, n)| line.ends_with(&format!(" {n}"))), "{heard:?}");
+    }
+}
+
+/// It could not be heard meanwhile: its keep-alive begins when it can.
+#[test]
+fn a_rest_does_not_use_the_keep_alive_up() {
+    let mut bench = Bench::new(paced(0, 100));
+    bench.connect("p", Connect { keep_alive: 2, ..v5("p") });
+    bench.feed("p", &publish(0, 0, "t", &"x".repeat(2000)));
+    bench.feed("p", &Packet::PingReq);
+    bench.wait(19_000);
+    assert_eq!(bench.take("p"), NOTHING);
+    bench.wait(1_100);
+    assert_eq!(bench.take("p"), ["PINGRESP"]);
+    bench.wait(1_900);
+    assert_eq!(bench.take("p"), NOTHING);
+    bench.wait(200);
+    assert_eq!(bench.take("p"), ["DISCONNECT KeepAliveTimeout", "closed"]);
+}
+
+#[test]
+fn who_goes_while_resting_leaves_nothing_behind() {
+    let mut bench = Bench::new(paced(1, 0));
+    for _ in 0..3 {
+        bench.connect("p", v5("p"));
+        for _ in 0..3 {
+            bench.feed("p", &publish(0, 0, "t", "x"));
+        }
+        bench.cut("p");
+        assert_eq!(bench.len(), (0, 0));
+    }
+    bench.wait(10_000);
 }
