@@ -8,8 +8,17 @@ use grovemq_config::table::{Kind, OPTIONS, Opt, Scope, Support, find};
 use grovemq_config::{Config, Diagnostic};
 
 /// Directives that are ours alone.
-const OWN: &[&str] =
-    &["log_format", "persistence_commit_delay", "persistence_mode", "persistence_size_limit", "shards"];
+const OWN: &[&str] = &[
+    "log_format",
+    "login_delay",
+    "max_connection_rate",
+    "max_publish_bytes_rate",
+    "max_publish_rate",
+    "persistence_commit_delay",
+    "persistence_mode",
+    "persistence_size_limit",
+    "shards",
+];
 
 fn read(text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     Config::from_text(text, Path::new("t"))
@@ -93,7 +102,7 @@ fn every_supported_directive_changes_the_configuration() {
             "include_dir" | "certfile" | "keyfile" | "bridge_certfile" | "bridge_keyfile" => continue,
             // a whole bridge
             "connection" => "b\naddress host\ntopic #".to_owned(),
-            "max_qos" => "1".to_owned(),
+            "max_qos" | "login_delay" => "1".to_owned(),
             "allow_anonymous" => "false".to_owned(), // the local-only mode allows it
             name => example(name, &option.kind()),
         };
