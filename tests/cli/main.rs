@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod bench;
 mod beyond;
 mod case;
 mod debian_control;

@@ -34,6 +34,7 @@ pub(crate) enum Tool {
     Record,
     Replay,
     Probe,
+    Bench,
     Ctrl,
 }
 
@@ -41,7 +42,7 @@ pub(crate) enum Tool {
 const ORIGINALS: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr];
 /// All that connect to a server.
 const CLIENTS: &[Tool] =
-    &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Ctrl, Tool::Record, Tool::Replay, Tool::Probe];
+    &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Ctrl, Tool::Record, Tool::Replay, Tool::Probe, Tool::Bench];
 
 impl Tool {
     /// The tool in a few words, for its help.
@@ -52,6 +53,9 @@ impl Tool {
             Self::Rr => "publishes a request and prints the response.",
             Self::Record => "writes messages and their times into a file, as lines of JSON.",
             Self::Replay => "plays a recording: the same messages, in the same rhythm or faster.",
+            Self::Bench => {
+                "makes load on a server and tells how long things take. %i in the topic is the client's number."
+            }
             Self::Probe => "finds out what a server speaks, supports and allows.",
             Self::Ctrl => "looks after a running broker: who may do what, and what it listens on.",
         }
@@ -64,6 +68,7 @@ impl Tool {
             Self::Rr => "[options] -t topic -e response-topic {-m message | -f file | -n | -s}",
             Self::Record | Self::Replay => "[options] file",
             Self::Probe => "[options] [host]",
+            Self::Bench => "{conn | pub | sub} [options]",
             Self::Ctrl => "[options] [module command [argument ...]]",
         }
     }
@@ -83,14 +88,14 @@ impl Tool {
             Self::Sub => Some("mosquitto_sub"),
             Self::Rr => Some("mosquitto_rr"),
             Self::Ctrl => Some("mosquitto_ctrl"),
-            Self::Record | Self::Replay | Self::Probe => None,
+            Self::Record | Self::Replay | Self::Probe | Self::Bench => None,
         }
     }
 
     /// How many arguments it takes that are no options.
     const fn operands_max(self) -> usize {
         match self {
-            Self::Record | Self::Replay | Self::Probe => 1,
+            Self::Record | Self::Replay | Self::Probe | Self::Bench => 1,
             _ => 0,
         }
     }

@@ -4,6 +4,7 @@
 //! does (`mosquitto_pub …`, by a link).
 #![forbid(unsafe_code)]
 
+mod bench;
 #[cfg(unix)]
 mod board;
 mod broker;
@@ -89,6 +90,12 @@ const COMMANDS: &[Command] = &[
         original: None,
         about: "Find out what a server supports and allows",
         run: tools::run_probe,
+    },
+    Command {
+        name: "bench",
+        original: None,
+        about: "Make load on a server and tell how long things take",
+        run: tools::run_bench,
     },
     Command {
         name: "passwd",

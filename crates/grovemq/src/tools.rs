@@ -1,5 +1,6 @@
 //! From the command lines of `pub`, `sub`, `rr` and the other tools of the table to what they do.
 
+use crate::bench::{self, Benching};
 use crate::colour;
 use crate::exit::Exit;
 use crate::flags::high::{Publishing, Subscribing};
@@ -52,6 +53,11 @@ pub(crate) fn run_replay(call: &Call) -> Exit {
 /// `probe`
 pub(crate) fn run_probe(call: &Call) -> Exit {
     run_planned(Tool::Probe, call, Probing::new, probe::run)
+}
+
+/// `bench`
+pub(crate) fn run_bench(call: &Call) -> Exit {
+    run_planned(Tool::Bench, call, Benching::new, bench::run)
 }
 
 fn run_planned<P>(

@@ -67,14 +67,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('t'),
         long: Some("topic"),
-        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record],
+        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record, Tool::Bench],
         help: "The topic to publish to; to subscribe: a filter, and the option may be repeated.",
         action: value!("topic", "no topic", "-t", set_topic),
     },
     Flag {
         short: Some('q'),
         long: Some("qos"),
-        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record],
+        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record, Tool::Bench],
         help: "Quality of service: 0 (if not given), 1 or 2.",
         action: value!("qos", "no QoS", "-q", set_qos),
     },

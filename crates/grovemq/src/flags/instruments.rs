@@ -1,7 +1,9 @@
-//! Options of the tools that the original does not have: `record`, `replay`, `probe`.
+//! Options of the tools that the original does not have: `record`, `replay`, `probe`, `bench`.
 
 use super::defs::text;
-use super::{Action, Flag, Tool};
+use super::{Action, Flag, Tool, Value};
+use std::ffi::OsStr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// What was typed of them.
@@ -10,6 +12,12 @@ pub(crate) struct LowInstruments {
     pub duration: Option<Duration>,
     pub speed: Option<Speed>,
     pub rewrites: Vec<Rewrite>,
+    pub clients: Option<u32>,
+    pub publishers: Option<u32>,
+    pub ramp: Option<u32>,
+    pub rate: Option<Rate>,
+    pub size: Option<usize>,
+    pub threads: Option<usize>,
 }
 
 /// How fast a recording is played.
@@ -18,6 +26,38 @@ pub(crate) enum Speed {
     /// So many times as fast as it was recorded; above zero.
     Times(f64),
     /// As fast as the server takes it.
+    Max,
+}
+
+/// What `bench` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BenchMode {
+    /// Connect, and stay.
+    Conn,
+    Pub,
+    Sub,
+}
+
+impl BenchMode {
+    pub(crate) fn named(word: &OsStr) -> Option<Self> {
+        [Self::Conn, Self::Pub, Self::Sub].into_iter().find(|mode| word == mode.name())
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Conn => "conn",
+            Self::Pub => "pub",
+            Self::Sub => "sub",
+        }
+    }
+}
+
+/// Messages in a second, of all publishers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Rate {
+    /// Above zero.
+    PerSecond(f64),
+    /// The next one when there is room for it.
     Max,
 }
 
@@ -41,15 +81,15 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("json"),
-        tools: &[Tool::Probe],
+        tools: &[Tool::Probe, Tool::Bench],
         help: "Print the result as JSON.",
         action: Action::Switch(|low| low.json = true),
     },
     Flag {
         short: None,
         long: Some("duration"),
-        tools: &[Tool::Record],
-        help: "End after so many seconds.",
+        tools: &[Tool::Record, Tool::Bench],
+        help: "End after so many seconds; bench after 10 if not given, counted from the last connection.",
         action: value!("seconds", "no time", "--duration", |low, v| {
             let seconds = v.text.to_str().and_then(|text| text.trim().parse().ok());
             let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -87,7 +127,87 @@ pub(super) const FLAGS: &[Flag] = &[
             Ok(())
         }),
     },
+    Flag {
+        short: None,
+        long: Some("clients"),
+        tools: BENCH,
+        help: "How many clients; 100 if not given.",
+        action: value!("number", "no number", "--clients", |low, v| {
+            low.instruments.clients = Some(number(v, "--clients", 1..=CLIENTS_MAX)?);
+            Ok(())
+        }),
+    },
+    Flag {
+        short: None,
+        long: Some("publishers"),
+        tools: BENCH,
+        help: "With sub: how many more clients publish to those who subscribe; 1 if not given, and 0 if others do.",
+        action: value!("number", "no number", "--publishers", |low, v| {
+            low.instruments.publishers = Some(number(v, "--publishers", 0..=CLIENTS_MAX)?);
+            Ok(())
+        }),
+    },
+    Flag {
+        short: None,
+        long: Some("ramp"),
+        tools: BENCH,
+        help: "How many connections to begin in a second; 1000 if not given.",
+        action: value!("number", "no number", "--ramp", |low, v| {
+            low.instruments.ramp = Some(number(v, "--ramp", 1..=CLIENTS_MAX)?);
+            Ok(())
+        }),
+    },
+    Flag {
+        short: None,
+        long: Some("rate"),
+        tools: BENCH,
+        help: "How many messages to publish in a second, all clients together; 1000 if not given. They go when they are due, \
+               whatever became of those before, and latencies count from there. With max the next one goes when the client \
+               has room for it.",
+        action: value!("number", "no rate", "--rate", |low, v| {
+            let is_rate = |rate: &f64| *rate >= f64::MIN_POSITIVE && rate.is_finite();
+            let rate = match v.text.to_str() {
+                Some("max") => Some(Rate::Max),
+                typed => typed.and_then(|typed| typed.parse().ok()).filter(is_rate).map(Rate::PerSecond),
+            };
+            low.instruments.rate =
+                Some(rate.ok_or_else(|| format!("Invalid rate \"{}\".", v.text.display()))?);
+            Ok(())
+        }),
+    },
+    Flag {
+        short: None,
+        long: Some("size"),
+        tools: BENCH,
+        help: "Bytes of a payload; 64 if not given, 16 at least.",
+        action: value!("bytes", "no size", "--size", |low, v| {
+            let size = number(v, "--size", 0..=u32::try_from(crate::payload::BYTES_MAX).unwrap_or(u32::MAX))?;
+            low.instruments.size = Some(size as usize);
+            Ok(())
+        }),
+    },
+    Flag {
+        short: None,
+        long: Some("threads"),
+        tools: BENCH,
+        help: "How many threads make the load; 2 if not given.",
+        action: value!("number", "no number", "--threads", |low, v| {
+            low.instruments.threads = Some(number(v, "--threads", 1..=THREADS_MAX)? as usize);
+            Ok(())
+        }),
+    },
 ];
+
+const BENCH: &[Tool] = &[Tool::Bench];
+/// More than a process has sockets.
+const CLIENTS_MAX: u32 = 1_000_000;
+const THREADS_MAX: u32 = 256;
+
+fn number(value: Value<'_>, flag: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
+    let number = value.text.to_str().and_then(|text| text.trim().parse().ok());
+    let wrong = || format!("Invalid number \"{}\" for {flag}.", value.text.display());
+    number.filter(|number| range.contains(number)).ok_or_else(wrong)
+}
 
 /// A year: who waits longer has made a mistake.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
