@@ -229,7 +229,7 @@ impl Broker {
                 };
                 self.shards[id].handle_verdict(self.now, key, verdict);
             }
-            Action::Control(..) => panic!("not asked for"),
+            Action::Resume(_) | Action::Control(..) => panic!("not asked for"),
         }
     }
 

@@ -7,6 +7,7 @@
 mod dialogue;
 mod fairness;
 mod faults;
+mod half_open;
 mod persistence;
 mod reload;
 mod scram;

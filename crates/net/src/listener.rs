@@ -4,16 +4,22 @@ use crate::Stream;
 use listenfd::ListenFd;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Connections the kernel holds for us between two rounds of accepting.
 const BACKLOG: i32 = 1024;
+
+/// After a silence of so long the kernel asks whether the other side is still there, so often and with such pauses.
+const SILENCE_MAX: Duration = Duration::from_secs(300);
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+const PROBES: u32 = 4;
 
 /// A listening socket. One of the file system goes away with its file.
 #[derive(Debug)]
@@ -57,6 +63,10 @@ pub fn listen(address: SocketAddr, interface: Option<&str>) -> io::Result<Listen
 fn prepare(socket: &Socket) {
     // output is gathered per turn; the kernel need not wait for more
     socket.set_tcp_nodelay(true).ok();
+    // a client without keep-alive that is gone without a word would otherwise stay for ever
+    let probes =
+        TcpKeepalive::new().with_time(SILENCE_MAX).with_interval(PROBE_INTERVAL).with_retries(PROBES);
+    socket.set_tcp_keepalive(&probes).ok();
     #[cfg(target_os = "linux")]
     deferred::set(socket).ok();
 }
@@ -213,7 +223,7 @@ mod tests {
     use super::*;
     use std::io::Write as _;
     use std::net::{Ipv4Addr, TcpStream};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     fn accept(listener: &Listener) -> (Stream, Option<SocketAddr>) {
         let end = Instant::now() + Duration::from_secs(20);
@@ -236,6 +246,20 @@ mod tests {
         assert_eq!(address, client.local_addr().ok());
         let Stream::Tcp(stream) = stream else { panic!("{stream:?}") };
         assert!(stream.nodelay().unwrap());
+    }
+
+    /// Fault C08, for clients without a keep-alive of MQTT.
+    #[test]
+    fn c08_the_kernel_asks_whether_a_silent_client_is_there() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(b"x").unwrap();
+        let (Stream::Tcp(stream), _) = accept(&listener) else { panic!("not TCP") };
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), SILENCE_MAX);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), PROBE_INTERVAL);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), PROBES);
     }
 
     #[test]
