@@ -12,6 +12,7 @@
 mod bench;
 mod beyond;
 mod case;
+mod completions;
 mod debian_control;
 mod debian_defaults;
 mod debian_publisher;

@@ -1,7 +1,9 @@
-//! The reference of the configuration file, as a page and as a man page, from the one table of directives.
+//! The reference of the configuration file, as a page and as a man page, from the one table of directives; and what the
+//! program tells about itself: its man pages and completions.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use grovemq_config::table::{Kind, Need, OPTIONS, Opt, Repeat, Scope, Support};
@@ -53,6 +55,10 @@ pub(crate) fn run(args: &[&str]) -> anyhow::Result<bool> {
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
         println!("{name}");
     }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut program = Command::new(cargo);
+    program.args(["run", "--quiet", "--package", "grovemq", "--", "man", "--all", "docs"]).current_dir(root);
+    ensure!(program.status()?.success(), "the program does not write its manual");
     Ok(true)
 }
 

@@ -48,7 +48,7 @@ cargo xtask soak              the broker is killed under load, and every message
 
 cargo xtask faults [ID…]      what the broker must survive, with the result of each test; or only rows that begin so
 
-cargo xtask docs              the reference of the configuration file, made anew from its table
+cargo xtask docs              the reference of the configuration file, man pages and completions, made anew
 
 cargo xtask --help            this
 ";

@@ -14,7 +14,8 @@ use crate::password::{
     Change, Document, FIELD_BYTES_MAX, Format, Hash, HashError, PasswordFile, check_username, os_random,
 };
 use crate::scram;
-use args::{Action, Command, Task, USAGE};
+pub use args::USAGE;
+use args::{Action, Command, Task};
 
 /// The exit code of every error but one.
 const FAILURE: i32 = 1;

@@ -54,12 +54,16 @@ pub(crate) fn run(call: &Call) -> Exit {
             complain(&format!("Error: {text}"));
             Exit::FAILURE
         }),
-        Ok(None) => crate::print(&format!("Usage: {} {HELP}{}\n", call.program, playground::WORDS)),
+        Ok(None) => crate::print(&help(&call.program)),
         Err(text) => {
             complain(&format!("Error: {text}\n\nUse '{} --help' to see usage.", call.program));
             Exit::FAILURE
         }
     }
+}
+
+pub(crate) fn help(program: &str) -> String {
+    format!("Usage: {program} {HELP}{}\n", playground::WORDS)
 }
 
 impl Options {

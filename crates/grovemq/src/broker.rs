@@ -86,7 +86,7 @@ fn parse(args: &[OsString]) -> Result<Wish, String> {
     Ok(Wish::Run(arguments))
 }
 
-fn help(program: &str) -> String {
+pub(crate) fn help(program: &str) -> String {
     format!(
         "Usage: {program} [-c config_file] [-d] [-h] [-p port] [-v]\n\n\
          GroveMQ's broker, for MQTT 5, 3.1.1 and 3.1.\n\n \

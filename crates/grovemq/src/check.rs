@@ -36,7 +36,7 @@ pub(crate) fn run(call: &Call) -> Exit {
     check(file, effective)
 }
 
-fn help(program: &str) -> String {
+pub(crate) fn help(program: &str) -> String {
     format!(
         "Usage: {program} [--effective] FILE\n\n\
          Checks a configuration of the broker, with the password, ACL and certificate files it names.\n\

@@ -83,6 +83,12 @@ pub(crate) fn run(call: &Call) -> Exit {
     }
 }
 
+/// The modules by name, and the commands of each with what they do.
+pub(crate) fn modules() -> impl Iterator<Item = (&'static str, impl Iterator<Item = (String, &'static str)>)>
+{
+    MODULES.iter().map(|module| (module.name, module.verbs.iter().map(|verb| (verb.synopsis(), verb.about))))
+}
+
 fn usage(call: &Call) -> Exit {
     let printed = crate::print(&help(&call.program));
     if call.by_original_name { Exit::FAILURE } else { printed }

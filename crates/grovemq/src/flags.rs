@@ -21,6 +21,8 @@ pub(crate) mod transport;
 
 pub(crate) use low::{Low, Source};
 
+use crate::manual::Entry;
+
 use grovemq_client::Qos;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -46,7 +48,7 @@ const CLIENTS: &[Tool] =
 
 impl Tool {
     /// The tool in a few words, for its help.
-    const fn about(self) -> &'static str {
+    pub(crate) const fn about(self) -> &'static str {
         match self {
             Self::Pub => "publishes a message, or one per line of its input, and ends.",
             Self::Sub => "subscribes to topics and prints the messages that come.",
@@ -61,7 +63,7 @@ impl Tool {
         }
     }
 
-    const fn usage(self) -> &'static str {
+    pub(crate) const fn usage(self) -> &'static str {
         match self {
             Self::Pub => "[options] -t topic {-m message | -f file | -l | -n | -s}",
             Self::Sub => "[options] -t topic ...",
@@ -222,22 +224,40 @@ fn flags(tool: Tool) -> impl Iterator<Item = &'static Flag> {
         .filter(move |flag| flag.tools.contains(&tool))
 }
 
+/// The options of a tool, as people see them.
+pub(crate) fn entries(tool: Tool) -> Vec<Entry> {
+    let entry = |flag: &Flag| {
+        let value = match &flag.action {
+            Action::Value { name, .. } => Some(*name),
+            Action::Property => Some("command name [key] value"),
+            Action::OptionsFile => Some("file"),
+            _ => None,
+        };
+        let short = flag.short.map(|short| format!("-{short}"));
+        let long = flag.long.map(|long| format!("--{long}"));
+        Entry {
+            names: short.into_iter().chain(long).collect(),
+            value: value.map(str::to_owned),
+            help: flag.help.to_owned(),
+        }
+    };
+    flags(tool).map(entry).collect()
+}
+
+/// The options of the original that a tool has not, and why.
+pub(crate) fn refused(tool: Tool) -> Vec<(&'static [&'static str], &'static str)> {
+    let refused = defs::REFUSED.iter().filter(|refused| refused.tools.contains(&tool));
+    refused.map(|refused| (refused.names, refused.why)).collect()
+}
+
 /// The help of a tool called `program`.
 pub(crate) fn help(tool: Tool, program: &str) -> String {
     let mut out = format!("{program} {}\n\nUsage: {program} {}\n\n", tool.about(), tool.usage());
-    for flag in flags(tool) {
-        let value = match &flag.action {
-            Action::Value { name, .. } => format!(" {name}"),
-            Action::Property => " command name [key] value".to_owned(),
-            Action::OptionsFile => " file".to_owned(),
-            _ => String::new(),
-        };
-        let names = match (flag.short, flag.long) {
-            (Some(short), Some(long)) => format!("-{short}, --{long}{value}"),
-            (Some(short), None) => format!("-{short}{value}"),
-            (None, long) => format!("    --{}{value}", long.unwrap_or_default()),
-        };
-        write_entry(&mut out, &names, flag.help);
+    for entry in entries(tool) {
+        let value = entry.value.map(|value| format!(" {value}")).unwrap_or_default();
+        let is_long = entry.names.iter().all(|name| name.starts_with("--"));
+        let indent = if is_long { "    " } else { "" };
+        write_entry(&mut out, &format!("{indent}{}{value}", entry.names.join(", ")), &entry.help);
     }
     if matches!(tool, Tool::Sub | Tool::Rr) {
         out.push('\n');

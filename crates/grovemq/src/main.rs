@@ -16,6 +16,7 @@ mod flags;
 mod format;
 mod json;
 mod keys;
+mod manual;
 mod passwd;
 mod payload;
 mod probe;
@@ -35,6 +36,7 @@ mod up;
 mod watch;
 
 use exit::Exit;
+use flags::Tool;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -49,6 +51,18 @@ struct Command {
     /// For the list of commands.
     about: &'static str,
     run: fn(&Call) -> Exit,
+    help: Help,
+    /// What can stand where no option does.
+    words: &'static [&'static str],
+}
+
+/// What a command tells about itself.
+#[derive(Clone, Copy, Debug)]
+enum Help {
+    /// The options are in the table.
+    Table(Tool),
+    /// The text for a program called so.
+    Text(fn(&str) -> String),
 }
 
 const COMMANDS: &[Command] = &[
@@ -57,39 +71,72 @@ const COMMANDS: &[Command] = &[
         original: None,
         about: "Run a broker and a thing on a simulated board, to try it all",
         run: up::run,
+        help: Help::Text(up::help),
+        words: &[],
     },
-    Command { name: "broker", original: Some("mosquitto"), about: "Run the MQTT broker", run: broker::run },
-    Command { name: "check", original: None, about: "Check a configuration of the broker", run: check::run },
-    Command { name: "pub", original: Some("mosquitto_pub"), about: "Publish a message", run: tools::run_pub },
+    Command {
+        name: "broker",
+        original: Some("mosquitto"),
+        about: "Run the MQTT broker",
+        run: broker::run,
+        help: Help::Text(broker::help),
+        words: &[],
+    },
+    Command {
+        name: "check",
+        original: None,
+        about: "Check a configuration of the broker",
+        run: check::run,
+        help: Help::Text(check::help),
+        words: &[],
+    },
+    Command {
+        name: "pub",
+        original: Some("mosquitto_pub"),
+        about: "Publish a message",
+        run: tools::run_pub,
+        help: Help::Table(Tool::Pub),
+        words: &[],
+    },
     Command {
         name: "sub",
         original: Some("mosquitto_sub"),
         about: "Subscribe to topics and print the messages that come",
         run: tools::run_sub,
+        help: Help::Table(Tool::Sub),
+        words: &[],
     },
     Command {
         name: "rr",
         original: Some("mosquitto_rr"),
         about: "Publish a request and print the response",
         run: tools::run_rr,
+        help: Help::Table(Tool::Rr),
+        words: &[],
     },
     Command {
         name: "record",
         original: None,
         about: "Record messages and their times into a file",
         run: tools::run_record,
+        help: Help::Table(Tool::Record),
+        words: &[],
     },
     Command {
         name: "replay",
         original: None,
         about: "Play a recording, at any speed",
         run: tools::run_replay,
+        help: Help::Table(Tool::Replay),
+        words: &[],
     },
     Command {
         name: "probe",
         original: None,
         about: "Find out what a server supports and allows",
         run: tools::run_probe,
+        help: Help::Table(Tool::Probe),
+        words: &[],
     },
     Command {
         name: "bench",
@@ -102,30 +149,40 @@ const COMMANDS: &[Command] = &[
         original: Some("mosquitto_passwd"),
         about: "Manage the users of a password file",
         run: passwd::run,
+        help: Help::Text(passwd::help),
+        words: &[],
     },
     Command {
         name: "ctrl",
         original: Some("mosquitto_ctrl"),
         about: "Administer a running broker: clients, roles, listeners",
         run: ctrl::run,
+        help: Help::Table(Tool::Ctrl),
+        words: &[],
     },
     Command {
         name: "signal",
         original: Some("mosquitto_signal"),
         about: "Tell a running broker to reload, to show its subscriptions, or to end",
         run: signal::run,
+        help: Help::Text(signal::help),
+        words: &["config-reload", "log-rotate", "shutdown", "tree-print", "xtreport"],
     },
     Command {
         name: "store",
         original: None,
         about: "Look at, check, export or fill a broker's store",
         run: store::run,
+        help: Help::Text(store::help),
+        words: &["stats", "check", "export", "import"],
     },
     Command {
         name: "thing",
         original: None,
         about: "Run a thing: sensors and actuators on a GrovePi board, or on a simulated one",
         run: thing::run,
+        help: Help::Text(thing::help),
+        words: &["check", "schema"],
     },
     #[cfg(unix)]
     Command {
@@ -133,6 +190,24 @@ const COMMANDS: &[Command] = &[
         original: None,
         about: "Run a simulated GrovePi board by itself, to play on and to look at",
         run: board::run,
+        help: Help::Text(board::help),
+        words: &[],
+    },
+    Command {
+        name: "completions",
+        original: None,
+        about: "Print what makes bash, zsh or fish complete commands and options",
+        run: manual::run_completions,
+        help: Help::Text(manual::completions_help),
+        words: &["bash", "zsh", "fish"],
+    },
+    Command {
+        name: "man",
+        original: None,
+        about: "Print a page of the manual",
+        run: manual::run_man,
+        help: Help::Text(manual::man_help),
+        words: &[],
     },
 ];
 

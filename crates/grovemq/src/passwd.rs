@@ -8,3 +8,8 @@ use grovemq_auth::passwd::{self, StdTerminal};
 pub(crate) fn run(call: &Call) -> Exit {
     Exit::from_code(passwd::run(&call.args, &mut StdTerminal::default()))
 }
+
+/// The text of the original, by whatever name it is called.
+pub(crate) fn help(_program: &str) -> String {
+    passwd::USAGE.to_owned()
+}

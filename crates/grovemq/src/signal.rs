@@ -73,7 +73,7 @@ fn parse(args: &[OsString]) -> Result<(Whom, Wish), String> {
     Ok((whom, *wish))
 }
 
-fn help(program: &str) -> String {
+pub(crate) fn help(program: &str) -> String {
     let mut text = format!(
         "Usage: {program} -a|-p PID SIGNAL\n\nTells a running broker to do something.\n\n \
          -a      tell every broker on this machine\n \

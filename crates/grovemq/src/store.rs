@@ -52,7 +52,7 @@ fn misused(call: &Call, what: &str) -> Exit {
     Exit::USAGE
 }
 
-fn help(program: &str) -> String {
+pub(crate) fn help(program: &str) -> String {
     format!(
         "Usage: {program} stats DIR\n       {program} check DIR\n       {program} export DIR [FILE]\n       \
          {program} import DIR FILE\n\n\

@@ -35,7 +35,7 @@ pub(crate) fn run(call: &Call) -> Exit {
     }
     match Options::parse(&call.args) {
         Ok(Some(options)) => options.run(),
-        Ok(None) => crate::print(&format!("Usage: {} {HELP}", call.program)),
+        Ok(None) => crate::print(&help(&call.program)),
         Err(text) => {
             crate::complain(&format!("Error: {text}\n\nUse '{} --help' to see usage.", call.program));
             Exit::FAILURE
@@ -50,6 +50,10 @@ struct Options {
     port: Option<u16>,
     board: Option<BoardSetting>,
     verbose: bool,
+}
+
+pub(crate) fn help(program: &str) -> String {
+    format!("Usage: {program} {HELP}")
 }
 
 impl Options {

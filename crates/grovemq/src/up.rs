@@ -49,12 +49,16 @@ struct Options {
 pub(crate) fn run(call: &Call) -> Exit {
     match Options::parse(&call.args) {
         Ok(Some(options)) => options.run(),
-        Ok(None) => crate::print(&format!("Usage: {} {HELP}", call.program)),
+        Ok(None) => crate::print(&help(&call.program)),
         Err(text) => {
             complain(&format!("{text}\n\nUse '{} --help' to see usage.", call.program));
             Exit::FAILURE
         }
     }
+}
+
+pub(crate) fn help(program: &str) -> String {
+    format!("Usage: {program} {HELP}")
 }
 
 impl Options {

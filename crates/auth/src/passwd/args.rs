@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::password::{Format, ITERATIONS_MAX};
 
-pub(super) const USAGE: &str = "\
+/// The help text of the command.
+pub const USAGE: &str = "\
 mosquitto_passwd manages password files: one user and one hashed password per line.
 
 Usage: mosquitto_passwd [options] [-c | -D] passwordfile username
