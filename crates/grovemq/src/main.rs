@@ -143,6 +143,8 @@ const COMMANDS: &[Command] = &[
         original: None,
         about: "Make load on a server and tell how long things take",
         run: tools::run_bench,
+        help: Help::Table(Tool::Bench),
+        words: &["conn", "pub", "sub"],
     },
     Command {
         name: "passwd",
