@@ -11,6 +11,7 @@
 
 mod bench;
 mod beyond;
+mod capture;
 mod case;
 mod completions;
 mod debian_control;

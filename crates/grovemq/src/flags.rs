@@ -37,6 +37,7 @@ pub(crate) enum Tool {
     Replay,
     Probe,
     Bench,
+    Capture,
     Ctrl,
 }
 
@@ -45,6 +46,18 @@ const ORIGINALS: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr];
 /// All that connect to a server.
 const CLIENTS: &[Tool] =
     &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Ctrl, Tool::Record, Tool::Replay, Tool::Probe, Tool::Bench];
+/// All of the table.
+const ALL: &[Tool] = &[
+    Tool::Pub,
+    Tool::Sub,
+    Tool::Rr,
+    Tool::Ctrl,
+    Tool::Record,
+    Tool::Replay,
+    Tool::Probe,
+    Tool::Bench,
+    Tool::Capture,
+];
 
 impl Tool {
     /// The tool in a few words, for its help.
@@ -58,6 +71,9 @@ impl Tool {
             Self::Bench => {
                 "makes load on a server and tells how long things take. %i in the topic is the client's number."
             }
+            Self::Capture => {
+                "stands between clients and a server and shows the packets that pass, or writes them for Wireshark."
+            }
             Self::Probe => "finds out what a server speaks, supports and allows.",
             Self::Ctrl => "looks after a running broker: who may do what, and what it listens on.",
         }
@@ -70,6 +86,7 @@ impl Tool {
             Self::Rr => "[options] -t topic -e response-topic {-m message | -f file | -n | -s}",
             Self::Record | Self::Replay => "[options] file",
             Self::Probe => "[options] [host]",
+            Self::Capture => "[options]",
             Self::Bench => "{conn | pub | sub} [options]",
             Self::Ctrl => "[options] [module command [argument ...]]",
         }
@@ -90,7 +107,7 @@ impl Tool {
             Self::Sub => Some("mosquitto_sub"),
             Self::Rr => Some("mosquitto_rr"),
             Self::Ctrl => Some("mosquitto_ctrl"),
-            Self::Record | Self::Replay | Self::Probe | Self::Bench => None,
+            Self::Record | Self::Replay | Self::Probe | Self::Bench | Self::Capture => None,
         }
     }
 

@@ -8,6 +8,7 @@ mod bench;
 #[cfg(unix)]
 mod board;
 mod broker;
+mod capture;
 mod check;
 mod colour;
 mod ctrl;
@@ -145,6 +146,12 @@ const COMMANDS: &[Command] = &[
         run: tools::run_bench,
         help: Help::Table(Tool::Bench),
         words: &["conn", "pub", "sub"],
+    },
+    Command {
+        name: "capture",
+        original: None,
+        about: "Show the packets that pass between clients and a server",
+        run: tools::run_capture,
     },
     Command {
         name: "passwd",

@@ -1,6 +1,7 @@
 //! From the command lines of `pub`, `sub`, `rr` and the other tools of the table to what they do.
 
 use crate::bench::{self, Benching};
+use crate::capture::{self, Capturing};
 use crate::colour;
 use crate::exit::Exit;
 use crate::flags::high::{Publishing, Subscribing};
@@ -58,6 +59,11 @@ pub(crate) fn run_probe(call: &Call) -> Exit {
 /// `bench`
 pub(crate) fn run_bench(call: &Call) -> Exit {
     run_planned(Tool::Bench, call, Benching::new, bench::run)
+}
+
+/// `capture`
+pub(crate) fn run_capture(call: &Call) -> Exit {
+    run_planned(Tool::Capture, call, Capturing::new, capture::run)
 }
 
 fn run_planned<P>(

@@ -49,7 +49,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("color"),
-        tools: &[Tool::Sub, Tool::Rr, Tool::Probe],
+        tools: &[Tool::Sub, Tool::Rr, Tool::Probe, Tool::Capture],
         help: "When to print in colour: always, never or auto, which is on a terminal unless NO_COLOR is set.",
         action: value!("when", "no option", "--color", |low, v| {
             low.colour = Some(match v.text.to_str() {

@@ -1,6 +1,6 @@
 //! The options, one after the other, in the order in which help shows them.
 
-use super::{Action, CLIENTS, Flag, Low, ORIGINALS, Source, Tool, Value};
+use super::{ALL, Action, CLIENTS, Flag, Low, ORIGINALS, Source, Tool, Value};
 use crate::format::Format;
 use grovemq_client::{Qos, RetainHandling, Version, topic};
 use std::time::Duration;
@@ -479,15 +479,15 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: None,
         long: Some("quiet"),
-        tools: CLIENTS,
+        tools: ALL,
         help: "Print no error messages, except for wrong options.",
         action: Action::Switch(|low| low.quiet = true),
     },
-    Flag { short: None, long: Some("help"), tools: CLIENTS, help: "Print this help.", action: Action::Help },
+    Flag { short: None, long: Some("help"), tools: ALL, help: "Print this help.", action: Action::Help },
     Flag {
         short: None,
         long: Some("version"),
-        tools: CLIENTS,
+        tools: ALL,
         help: "Print the version.",
         action: Action::Version,
     },

@@ -1,8 +1,8 @@
-//! Options of the tools that the original does not have: `record`, `replay`, `probe`, `bench`.
+//! Options of the tools that the original does not have: `record`, `replay`, `probe`, `bench`, `capture`.
 
 use super::defs::text;
 use super::{Action, Flag, Tool, Value};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ pub(crate) struct LowInstruments {
     pub rate: Option<Rate>,
     pub size: Option<usize>,
     pub threads: Option<usize>,
+    pub listen: Option<String>,
+    pub to: Option<String>,
+    pub write: Option<OsString>,
 }
 
 /// How fast a recording is played.
@@ -196,12 +199,52 @@ pub(super) const FLAGS: &[Flag] = &[
             Ok(())
         }),
     },
+    Flag {
+        short: None,
+        long: Some("listen"),
+        tools: CAPTURE,
+        help: "Where clients connect, as address:port; 127.0.0.1:1884 if not given.",
+        action: value!("place", "no place", "--listen", |low, v| {
+            low.instruments.listen = Some(place(v, "--listen")?);
+            Ok(())
+        }),
+    },
+    Flag {
+        short: None,
+        long: Some("to"),
+        tools: CAPTURE,
+        help: "The server, as host:port; localhost:1883 if not given.",
+        action: value!("place", "no place", "--to", |low, v| {
+            low.instruments.to = Some(place(v, "--to")?);
+            Ok(())
+        }),
+    },
+    Flag {
+        short: Some('w'),
+        long: Some("write"),
+        tools: CAPTURE,
+        help: "Write a pcapng file for Wireshark instead of lines; - is standard output. The packets around the data are made \
+               up, and the server's port in them is always 1883.",
+        action: value!("file", "no file", "--write", |low, v| {
+            low.instruments.write = Some(v.text.clone());
+            Ok(())
+        }),
+    },
 ];
 
+const CAPTURE: &[Tool] = &[Tool::Capture];
 const BENCH: &[Tool] = &[Tool::Bench];
 /// More than a process has sockets.
 const CLIENTS_MAX: u32 = 1_000_000;
 const THREADS_MAX: u32 = 256;
+
+/// Host or address, and port.
+fn place(value: Value<'_>, flag: &str) -> Result<String, String> {
+    let text = text(value, flag)?;
+    let is_place = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+    let wrong = || format!("Invalid place \"{text}\" for {flag}: it is host:port.");
+    if text.rsplit_once(':').is_some_and(is_place) { Ok(text) } else { Err(wrong()) }
+}
 
 fn number(value: Value<'_>, flag: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
     let number = value.text.to_str().and_then(|text| text.trim().parse().ok());

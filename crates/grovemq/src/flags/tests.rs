@@ -63,7 +63,7 @@ fn complaint(tool: Tool, line: &str) -> String {
 
 #[test]
 fn no_name_stands_for_two_options() {
-    for &tool in CLIENTS {
+    for &tool in ALL {
         let names = names(tool);
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
     }
@@ -71,7 +71,7 @@ fn no_name_stands_for_two_options() {
 
 #[test]
 fn each_option_is_in_the_help() {
-    for &tool in CLIENTS {
+    for &tool in ALL {
         let help = help(tool, "x");
         for name in names(tool) {
             let is_there = |word: &str| word.trim_end_matches(',') == name;
