@@ -152,6 +152,8 @@ const COMMANDS: &[Command] = &[
         original: None,
         about: "Show the packets that pass between clients and a server",
         run: tools::run_capture,
+        help: Help::Table(Tool::Capture),
+        words: &[],
     },
     Command {
         name: "passwd",
