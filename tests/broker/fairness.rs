@@ -15,7 +15,7 @@ pub(crate) fn plain(lines: &str) -> Broker {
 }
 
 /// The resident memory of a broker, in bytes.
-fn memory(broker: &Broker) -> usize {
+pub(crate) fn memory(broker: &Broker) -> usize {
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", broker.program().pid())).unwrap();
     statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

@@ -14,6 +14,7 @@ mod scram;
 mod security;
 mod service;
 mod shards;
+mod shedding;
 mod signals;
 mod startup;
 

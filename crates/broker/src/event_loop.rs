@@ -7,6 +7,7 @@ use crate::limits::{
     REPORT_SLOTS_MAX,
 };
 use crate::logins::{LoginJob, Logins};
+use crate::memory::Memory;
 use crate::persistence::Persistence;
 use crate::sys::Job;
 use grovemq_codec::frame_len;
@@ -61,6 +62,7 @@ pub(crate) struct Neighbours {
     pub(crate) requests: SyncSender<Job>,
     /// `None`: nothing survives a restart.
     pub(crate) persistence: Option<Persistence>,
+    pub(crate) memory: Arc<Memory>,
 }
 
 pub(crate) struct EventLoop {
@@ -128,6 +130,7 @@ impl EventLoop {
             if let Some(persistence) = &self.neighbours.persistence {
                 self.shard.set_store_behind(persistence.is_behind());
             }
+            self.shard.set_memory_short(self.neighbours.memory.is_short(now));
             self.inbox.collect(&mut letters);
             for letter in letters.drain(..) {
                 self.on_letter(now, letter)?;
@@ -164,6 +167,7 @@ impl EventLoop {
                 self.shard.handle_timeout(now);
             }
             self.settle(now);
+            self.neighbours.memory.add();
         }
         Ok(())
     }

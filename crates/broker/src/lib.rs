@@ -19,6 +19,7 @@ mod listing;
 mod lobby;
 mod log;
 mod logins;
+mod memory;
 mod observer;
 mod persistence;
 mod pulse;
@@ -46,6 +47,7 @@ use keylog::KeyFile;
 use listeners::{Slot, State};
 use lobby::{Lobby, LobbyDoor};
 use logins::Logins;
+use memory::Memory;
 use mio::{Poll, Waker};
 use observer::{LogObserver, Ports};
 use persistence::{Keeper, Persistence};
@@ -87,6 +89,7 @@ pub struct Broker {
     keys: Option<Arc<KeyFile>>,
     bridges: Bridges,
     router: Arc<Router>,
+    memory: Arc<Memory>,
     /// Of all hashes.
     seed: u64,
     log: Log,
@@ -154,11 +157,22 @@ impl Broker {
         }
         let persistence = store.is_some().then(Persistence::default);
         let logins = Logins::start(&gates, config.limits.login_delay, &log).map_err(StartError::Thread)?;
-        let inboxes = start_shards(shards, epoch, &logins, &sys, persistence.as_ref(), &log, &mut threads)
-            .map_err(StartError::Thread)?;
+        let memory = Arc::new(Memory::new(config.limits.memory_limit, log.clone()));
+        // what was recovered
+        memory.add();
+        let neighbours = Neighbours {
+            inboxes: Vec::new(),
+            logins: logins.clone(),
+            requests: sys.clone(),
+            persistence: persistence.clone(),
+            memory: memory.clone(),
+        };
+        let inboxes =
+            start_shards(shards, epoch, neighbours, &log, &mut threads).map_err(StartError::Thread)?;
         let persistence = persistence.zip(store).map(|(persistence, store)| {
+            let (inboxes, router) = (inboxes.clone(), router.clone());
             let keeper =
-                Keeper::new(store, &persistence, inboxes.clone(), router.clone(), config, log.clone());
+                Keeper::new(store, &persistence, inboxes, router, memory.clone(), config, log.clone());
             spawn("store", &log, move || keeper.run()).map(|thread| (persistence, thread))
         });
         let persistence = persistence.transpose().map_err(StartError::Thread)?;
@@ -185,6 +199,7 @@ impl Broker {
             keys,
             bridges,
             router,
+            memory,
             seed,
             log,
         };
@@ -376,9 +391,7 @@ fn make_shards(
 fn start_shards(
     shards: Vec<Shard>,
     epoch: Instant,
-    logins: &Logins,
-    sys: &SyncSender<sys::Job>,
-    persistence: Option<&Persistence>,
+    mut neighbours: Neighbours,
     log: &Log,
     threads: &mut Vec<JoinHandle<()>>,
 ) -> io::Result<Vec<Arc<Inbox>>> {
@@ -387,12 +400,7 @@ fn start_shards(
         .iter()
         .map(|poll| Ok(Arc::new(Inbox::new(Waker::new(poll.registry(), WAKE)?))))
         .collect::<io::Result<Vec<_>>>()?;
-    let neighbours = Neighbours {
-        inboxes: inboxes.clone(),
-        logins: logins.clone(),
-        requests: sys.clone(),
-        persistence: persistence.cloned(),
-    };
+    neighbours.inboxes.clone_from(&inboxes);
     for (id, (shard, poll)) in shards.into_iter().zip(polls).enumerate() {
         if let Some(event_loop) = EventLoop::new(id, shard, poll, neighbours.clone(), epoch) {
             threads.push(spawn(&format!("shard-{id}"), log, move || event_loop.run())?);

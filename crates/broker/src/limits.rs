@@ -64,6 +64,9 @@ pub(crate) const RELOAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// More shards than this are never started.
 pub(crate) const SHARDS_MAX: usize = 64;
 
+/// Between two looks at the memory the process has.
+pub(crate) const MEMORY_PERIOD: Duration = Duration::from_millis(100);
+
 /// What may wait for the store, in bytes near enough, before publishers rest.
 pub(crate) const STORE_BACKLOG_BYTES: usize = 32 << 20;
 /// A group the store could not take is tried again after this time.

@@ -32,8 +32,10 @@ impl Observe for LogObserver {
                 if peer == Peer::INSIDE => {}
             Event::Opened { peer } if self.log.connection_messages() => self.opened(peer),
             Event::Connected(c) => self.connected(&c),
-            Event::Disconnected { peer, client_id, username, cause } if self.log.connection_messages() => {
-                self.disconnected(peer, client_id, username, cause);
+            Event::Disconnected { peer, client_id, username, cause, dropped }
+                if self.log.connection_messages() =>
+            {
+                self.disconnected(peer, client_id, username, cause, dropped);
             }
             Event::Opened { .. } | Event::Disconnected { .. } => {}
             Event::Received { client_id, packet } => self.received(client_id, packet),
@@ -88,6 +90,20 @@ impl Observe for LogObserver {
                     format!("Client {client_id} publishes faster than it may: it is read from more slowly.");
                 self.about(client_id, "client_slowed", text);
             }
+            Event::Dropped { client_id, count } => {
+                let text = format!(
+                    "Outgoing messages are no longer dropped for client {client_id}: it was {count}."
+                );
+                self.log.event(LogType::Notice, "messages_dropped_over", text, |f| {
+                    f.text("client", client_id).number("count", count);
+                });
+            }
+            Event::RetainedRoom { count } => {
+                let text = format!("There is room for retained messages again; {count} were refused.");
+                self.log.event(LogType::Notice, "retained_room", text, |f| {
+                    f.number("count", count);
+                });
+            }
             Event::RetainedFull { client_id, topic } => self.retained_full(client_id, topic),
             Event::SessionExpired { client_id } => {
                 let text = format!("Expiring client {client_id} due to timeout.");
@@ -122,7 +138,14 @@ impl LogObserver {
         });
     }
 
-    fn disconnected(&self, peer: Peer, client_id: Option<&str>, username: Option<&str>, cause: Cause) {
+    fn disconnected(
+        &self,
+        peer: Peer,
+        client_id: Option<&str>,
+        username: Option<&str>,
+        cause: Cause,
+        dropped: u32,
+    ) {
         let address = address(peer);
         if cause == Cause::Protocol(UNEXPECTED_TLS) {
             self.log.notice(tls_on_plain(&address));
@@ -135,12 +158,15 @@ impl LogObserver {
         self.log.event(LogType::Notice, "client_disconnected", text, |f| {
             f.maybe("client", client_id).text("address", &address).maybe("user", username);
             f.text("reason", reason.unwrap_or("disconnected by client"));
+            if dropped > 0 {
+                f.number("dropped", dropped);
+            }
         });
     }
 
     fn retained_full(&self, client_id: &str, topic: &str) {
         let text = format!(
-            "There are as many retained messages as there may be: those of further topics are refused, as that of \
+            "There is no room for more retained messages: they are refused, as that of \
              client {client_id} on '{topic}'."
         );
         self.log.event(LogType::Warning, "retained_full", text, |f| {

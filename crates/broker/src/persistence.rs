@@ -5,6 +5,7 @@
 use crate::inbox::{Inbox, Letter};
 use crate::limits::{STORE_BACKLOG_BYTES, STORE_RETRY, STORE_SYNC};
 use crate::log::Log;
+use crate::memory::Memory;
 use grovemq_config::{Config, PersistenceMode};
 use grovemq_core::journal::{Record, Saved};
 use grovemq_core::{Commit, MessageRef, Router, Shard, Time};
@@ -193,6 +194,7 @@ pub(crate) struct Keeper {
     queue: Arc<Queue>,
     inboxes: Vec<Arc<Inbox>>,
     router: Arc<Router>,
+    memory: Arc<Memory>,
     log: Log,
     /// How long a group waits for others to join it.
     delay: Duration,
@@ -210,6 +212,7 @@ impl Keeper {
         persistence: &Persistence,
         inboxes: Vec<Arc<Inbox>>,
         router: Arc<Router>,
+        memory: Arc<Memory>,
         config: &Config,
         log: Log,
     ) -> Self {
@@ -218,6 +221,7 @@ impl Keeper {
             queue: persistence.queue.clone(),
             inboxes,
             router,
+            memory,
             log,
             delay: config.persistence.commit_delay,
             written: config.persistence.mode == PersistenceMode::Written,
@@ -239,6 +243,7 @@ impl Keeper {
                     }
                 }
             }
+            self.memory.add();
             if self.unsynced.is_some_and(|since| since.elapsed() >= STORE_SYNC) {
                 self.sync();
             }

@@ -167,6 +167,7 @@ impl Broker {
             slots.iter().map(|s| s.gate.clone()).collect();
         *self.ports.write().unwrap_or_else(PoisonError::into_inner) = slots.iter().map(Slot::port).collect();
         self.logins.set_delay_max(config.limits.login_delay);
+        self.memory.set_limit(config.limits.memory_limit);
         let settings = Arc::new(settings::settings(config, &slots, self.seed));
         let (reply, answers) = mpsc::channel();
         for inbox in &self.inboxes {

@@ -1,9 +1,9 @@
 //! The configuration as the core takes it.
 
 use crate::listeners::{Slot, State};
-use grovemq_config::{Config, Listener};
+use grovemq_config::{self as config, Config, Listener};
 use grovemq_core::access::Authorize;
-use grovemq_core::{Limits, ListenerLimits, ListenerSettings, PublishRate, Settings};
+use grovemq_core::{Limits, ListenerLimits, ListenerSettings, PublishRate, QueuePolicy, Settings};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,14 @@ fn limits(config: &Config) -> Limits {
         inflight_bytes_max: from.max_inflight_bytes.unwrap_or(0).into(),
         queue_messages_max: from.max_queued_messages.unwrap_or(0),
         queue_bytes_max: from.max_queued_bytes.unwrap_or(0).into(),
+        queue_policy: match config.delivery.queue_policy {
+            config::QueuePolicy::DropNew => QueuePolicy::DropNew,
+            config::QueuePolicy::DropOldest => QueuePolicy::DropOldest,
+            config::QueuePolicy::Disconnect => QueuePolicy::Disconnect,
+        },
+        subscriptions_max: from.max_subscriptions_per_client.unwrap_or(default.subscriptions_max),
+        retained_max: from.max_retained_messages.unwrap_or(default.retained_max),
+        retained_bytes_max: from.max_retained_bytes.unwrap_or(0),
         sessions_max: from.global_max_clients.unwrap_or(default.sessions_max),
         retained_sweep_period: from.retain_expiry_interval.unwrap_or(default.retained_sweep_period),
         keep_alive_max: from.max_keepalive.unwrap_or(0),

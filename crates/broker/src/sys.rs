@@ -315,8 +315,8 @@ fn add_census(sum: &mut Census, c: &Census) {
     sum.output_bytes += c.output_bytes;
 }
 
-/// Anonymous memory in use, in bytes.
-fn heap_bytes() -> u64 {
+/// Anonymous memory in use, in bytes; 0 where the system does not say.
+pub(crate) fn heap_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());

@@ -64,7 +64,13 @@ pub struct Limits {
     pub persistent_client_expiration: Option<Duration>,
     /// Period of the sweep for expired retained messages.
     pub retain_expiry_interval: Option<Duration>,
-    /// Bytes of the heap.
+    /// Subscriptions of one client.
+    pub max_subscriptions_per_client: Option<u32>,
+    /// Retained messages of clients.
+    pub max_retained_messages: Option<u32>,
+    /// Bytes of their topics, properties and payloads.
+    pub max_retained_bytes: Option<u64>,
+    /// Bytes in use above which nothing new is kept in memory.
     pub memory_limit: Option<u64>,
     /// Longest delay of a login from an address where many have failed; `None` is no delay.
     pub login_delay: Option<Duration>,
@@ -79,6 +85,8 @@ pub struct Limits {
 pub struct Delivery {
     /// `QoS` 0 messages wait for clients that are away, too.
     pub queue_qos0_messages: bool,
+    /// What happens to messages for a client whose queue is full.
+    pub queue_policy: QueuePolicy,
     /// Retained messages exist.
     pub retain_available: bool,
     /// The subscription's `QoS` counts, not the lower of both.
@@ -87,6 +95,18 @@ pub struct Delivery {
     pub allow_duplicate_messages: bool,
     /// The right of a retained message's publisher is checked again when it is given out.
     pub check_retain_source: bool,
+}
+
+/// What happens to messages for a client whose queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueuePolicy {
+    /// The new one is dropped.
+    #[default]
+    DropNew,
+    /// The one that has waited longest is dropped.
+    DropOldest,
+    /// The new one is dropped and the client disconnected.
+    Disconnect,
 }
 
 /// What is logged, and where.
@@ -295,6 +315,9 @@ impl Default for Limits {
             global_max_connections: None,
             persistent_client_expiration: None,
             retain_expiry_interval: None,
+            max_subscriptions_per_client: None,
+            max_retained_messages: None,
+            max_retained_bytes: None,
             memory_limit: None,
             login_delay: Some(Duration::from_secs(8)),
         }
@@ -305,6 +328,7 @@ impl Default for Delivery {
     fn default() -> Self {
         Self {
             queue_qos0_messages: false,
+            queue_policy: QueuePolicy::DropNew,
             retain_available: true,
             upgrade_outgoing_qos: false,
             allow_duplicate_messages: false,

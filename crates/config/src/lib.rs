@@ -37,7 +37,7 @@ pub use bridge::{
 pub use build::{Owner, Setting};
 pub use config::{
     Config, Delivery, Limits, Log, LogDest, LogFormat, LogType, LogTypes, Persistence, PersistenceMode,
-    Process,
+    Process, QueuePolicy,
 };
 pub use diagnostic::{Diagnostic, Place, Severity, Span};
 pub use listener::{Listener, Protocol, ProxyProtocol, Security, SocketDomain, Tls, Versions};

@@ -10,7 +10,7 @@ use grovemq_codec::Version;
 
 use crate::bridge::{BridgeReload, BridgeStart};
 use crate::build::Draft;
-use crate::config::{LogFormat, PersistenceMode};
+use crate::config::{LogFormat, PersistenceMode, QueuePolicy};
 use crate::limits::SHARDS_MAX;
 use crate::listener::{Protocol, ProxyProtocol};
 use crate::number::{positive, positive_u16};
@@ -356,8 +356,7 @@ pub static OPTIONS: &[Opt] = &[
     int("sys_interval", "10", range(0, 65535, "Invalid 'sys_interval' value ({})."),
         |d, v| d.config.sys_interval = positive(v).map(|s| Duration::from_secs(s.into())), "Seconds between updates of the $SYS topics; 0 turns them off.").reload(),
     flag("enable_control_api", "false", |d, v| d.config.enable_control_api = v, "Answers requests on $CONTROL/broker/v1.").reload(),
-    special("memory_limit", "BYTES", words::memory_limit, "Bytes of memory the broker may use.").reload()
-        .no_effect("memory is bounded by the limits on queues, packets and connections."),
+    special("memory_limit", "BYTES", words::memory_limit, "Bytes of memory in use above which messages that would have to wait, messages to be retained and new sessions are refused, and slow readers get less; until a tenth less is in use. 0 is no limit.").reload(),
     flag("set_tcp_nodelay", "false", unused_flag, "Sends small packets to clients without delay.").reload()
         .no_effect("they always go without delay: all that is due to a client is written at once, and holding it back costs milliseconds."),
     int("websockets_log_level", "0", ANY, unused_int, "Log mask of the original's WebSocket library.").no_effect(NEED_NOTHING),
@@ -398,6 +397,11 @@ pub static OPTIONS: &[Opt] = &[
     int("max_inflight_bytes", "0", ANY, |d, v| d.config.limits.max_inflight_bytes = positive(v), "Bytes of those messages; 0 is no limit.").reload(),
     int("max_queued_messages", "1000", ANY, |d, v| d.config.limits.max_queued_messages = positive(v), "Messages that wait for one client beyond those; 0 is no limit.").reload(),
     int("max_queued_bytes", "0", ANY, |d, v| d.config.limits.max_queued_bytes = positive(v), "Bytes of the messages that wait; 0 is no limit.").reload(),
+    option("queue_policy", "drop_new", Set::Choice(&words_of(["drop_new", "drop_oldest", "disconnect"]), |d, v| d.config.delivery.queue_policy = match v {
+        "drop_oldest" => QueuePolicy::DropOldest,
+        "disconnect" => QueuePolicy::Disconnect,
+        _ => QueuePolicy::DropNew,
+    }), "What happens to a message for a client whose queue is full: it is dropped, or those that have waited longest are dropped for it, or it is dropped and the client, if connected, is disconnected while its session stays.").reload(),
     flag("queue_qos0_messages", "false", |d, v| d.config.delivery.queue_qos0_messages = v, "Keeps QoS 0 messages, too, for clients that are away.").reload(),
     int("message_size_limit", "0", range(0, 268_435_455, "Invalid 'message_size_limit' value ({})."),
         words::message_size_limit, "Bytes of a published payload; 0 is no limit.").reload(),
@@ -407,6 +411,9 @@ pub static OPTIONS: &[Opt] = &[
         |d, v| d.config.limits.max_keepalive = positive_u16(v), "Longest keep-alive in seconds; 0 is no limit.").reload(),
     int("global_max_clients", "-1", ANY, |d, v| d.config.limits.global_max_clients = positive(v), "Sessions, connected or not; -1 is no limit.").reload(),
     int("global_max_connections", "-1", ANY, |d, v| d.config.limits.global_max_connections = positive(v), "Connected clients; -1 is no limit.").reload(),
+    int("max_subscriptions_per_client", "0", ANY, |d, v| d.config.limits.max_subscriptions_per_client = positive(v), "Subscriptions of one client, further ones are refused; 0 is 1048576.").reload(),
+    int("max_retained_messages", "0", ANY, |d, v| d.config.limits.max_retained_messages = positive(v), "Retained messages of all clients, further ones are refused; 0 is ten million.").reload(),
+    special("max_retained_bytes", "BYTES", words::max_retained_bytes, "Bytes of their topics, properties and payloads; 0 is no limit.").reload(),
     special("persistent_client_expiration", "NUMBER s|h|d|w|m|y, in one word", words::persistent_client_expiration, "How long the session of a client that is away is kept.").reload(),
     flag("retain_available", "true", |d, v| d.config.delivery.retain_available = v, "Takes retained messages.").reload(),
     int("retain_expiry_interval", "", range(1, i32::MAX, "retain_expiry_interval must be >= 1."),

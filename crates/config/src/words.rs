@@ -256,10 +256,20 @@ pub(crate) fn log_type(d: &mut Draft, line: &Line) -> Outcome {
 }
 
 pub(crate) fn memory_limit(d: &mut Draft, line: &Line) -> Outcome {
-    let word = first_word("memory_limit", line)?;
-    let limit = word.parse::<u64>().map_err(|_| invalid("memory_limit", word, None))?;
-    d.config.limits.memory_limit = Some(limit).filter(|&limit| limit > 0);
+    d.config.limits.memory_limit = bytes("memory_limit", line)?;
     Ok(())
+}
+
+pub(crate) fn max_retained_bytes(d: &mut Draft, line: &Line) -> Outcome {
+    d.config.limits.max_retained_bytes = bytes("max_retained_bytes", line)?;
+    Ok(())
+}
+
+/// A number of bytes; 0 is none.
+fn bytes(name: &'static str, line: &Line) -> Result<Option<u64>, Problem> {
+    let word = first_word(name, line)?;
+    let bytes = word.parse::<u64>().map_err(|_| invalid(name, word, None))?;
+    Ok(Some(bytes).filter(|&bytes| bytes > 0))
 }
 
 pub(crate) fn message_size_limit(d: &mut Draft, bytes: i32) {

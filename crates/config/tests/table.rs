@@ -14,9 +14,13 @@ const OWN: &[&str] = &[
     "max_connection_rate",
     "max_publish_bytes_rate",
     "max_publish_rate",
+    "max_retained_bytes",
+    "max_retained_messages",
+    "max_subscriptions_per_client",
     "persistence_commit_delay",
     "persistence_mode",
     "persistence_size_limit",
+    "queue_policy",
     "shards",
 ];
 
@@ -66,7 +70,7 @@ fn example(name: &str, kind: &Kind) -> String {
         ("listener" | "port", _) => "1900".to_owned(),
         ("accept_protocol_versions", _) => "3,4".to_owned(),
         ("persistent_client_expiration", _) => "2d".to_owned(),
-        ("memory_limit", _) => "5000000000".to_owned(),
+        ("memory_limit" | "max_retained_bytes", _) => "5000000000".to_owned(),
         ("restart_timeout", _) => "5 40".to_owned(),
         ("bridge_tcp_keepalive", _) => "1 2 3".to_owned(),
         ("bridge_bind_address", _) => "127.0.0.1".to_owned(),

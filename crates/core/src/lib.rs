@@ -15,6 +15,7 @@ pub mod router;
 mod connection;
 mod encode;
 mod exchange;
+mod held;
 mod limits;
 mod message;
 mod meter;
@@ -26,7 +27,8 @@ mod slab;
 mod time;
 mod timers;
 
-pub use limits::{Limits, ListenerLimits};
+pub use held::take_held;
+pub use limits::{Limits, ListenerLimits, QueuePolicy};
 pub use message::{Message, MessageRef};
 pub use meter::PublishRate;
 pub use outbox::Outbox;

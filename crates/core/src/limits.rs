@@ -22,6 +22,8 @@ pub struct Limits {
     pub auth_bytes_max: usize,
     /// Outgoing QoS 1 and 2 messages unacknowledged per client (`max_inflight_messages`); 0 is 65,535.
     pub inflight_max: u16,
+    /// The same while memory is short.
+    pub inflight_max_short: u16,
     /// The same in payload bytes (`max_inflight_bytes`); 0 is no limit.
     pub inflight_bytes_max: u64,
     /// QoS 2 publishes a client may have open, which is also the Receive Maximum announced.
@@ -30,16 +32,22 @@ pub struct Limits {
     pub queue_messages_max: u32,
     /// The same in payload bytes (`max_queued_bytes`); 0 is no limit.
     pub queue_bytes_max: u64,
+    /// What happens to messages for a client whose queue is full (`queue_policy`).
+    pub queue_policy: QueuePolicy,
     /// Unsent bytes per client above which QoS 0 messages for it are dropped.
     pub output_bytes_max: usize,
+    /// The same while memory is short.
+    pub output_bytes_max_short: usize,
     /// Unsent bytes per client at which the client is closed: it sends requests but reads no answers.
     pub output_bytes_hard_max: usize,
     /// Filters in one SUBSCRIBE or UNSUBSCRIBE; a client that sends more at once is closed.
     pub filters_max: usize,
-    /// Subscriptions per client; more get Quota Exceeded.
+    /// Subscriptions per client (`max_subscriptions_per_client`); more get Quota Exceeded.
     pub subscriptions_max: u32,
-    /// Retained messages in all.
+    /// Retained messages in all (`max_retained_messages`).
     pub retained_max: u32,
+    /// Bytes of their topics, properties and payloads (`max_retained_bytes`); 0 is no limit.
+    pub retained_bytes_max: u64,
     /// Between two looks for those that have expired (`retain_expiry_interval`).
     pub retained_sweep_period: Duration,
     /// Sessions in all, connected or not (`global_max_clients`).
@@ -67,15 +75,19 @@ impl Default for Limits {
             auth_rounds_max: 8,
             auth_bytes_max: 64 << 10,
             inflight_max: 20,
+            inflight_max_short: 2,
             inflight_bytes_max: 0,
             receive_max: 20,
             queue_messages_max: 1000,
             queue_bytes_max: 0,
+            queue_policy: QueuePolicy::DropNew,
             output_bytes_max: 16 << 20,
+            output_bytes_max_short: 64 << 10,
             output_bytes_hard_max: 64 << 20,
             filters_max: 50_000,
             subscriptions_max: 1 << 20,
             retained_max: 10_000_000,
+            retained_bytes_max: 0,
             retained_sweep_period: Duration::from_secs(300),
             sessions_max: 10_000_000,
             keep_alive_max: 0,
@@ -85,6 +97,18 @@ impl Default for Limits {
             turn_deliveries_max: 10_000,
         }
     }
+}
+
+/// What happens when a message is to be queued for a client whose queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueuePolicy {
+    /// It is dropped.
+    #[default]
+    DropNew,
+    /// Those that have waited longest are dropped for it.
+    DropOldest,
+    /// It is dropped, and the client, if it is there, is told and closed; its session stays.
+    Disconnect,
 }
 
 /// What may differ from listener to listener.

@@ -1,6 +1,6 @@
 //! An application message that outlives the turn it arrived in: queued, in flight, retained or large.
 
-use crate::Time;
+use crate::{Time, held};
 use grovemq_codec::Qos;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ impl MessageRef<'_> {
         let mut bytes = Vec::with_capacity(self.properties.len() + self.payload.len());
         bytes.extend_from_slice(self.properties);
         bytes.extend_from_slice(self.payload);
-        Arc::new(Message {
+        let message = Message {
             topic: self.topic.into(),
             bytes: bytes.into_boxed_slice(),
             properties_len: self.properties.len(),
@@ -31,9 +31,14 @@ impl MessageRef<'_> {
             retain: self.retain,
             expires: self.expires,
             stored: AtomicU64::new(0),
-        })
+        };
+        held::grow(message.weight());
+        Arc::new(message)
     }
 }
+
+/// What a message takes beside its bytes, near enough: itself, its counters, and three allocations.
+const OVERHEAD: usize = 128;
 
 /// A message kept, shared by all who wait for it.
 #[derive(Debug)]
@@ -57,6 +62,12 @@ impl PartialEq for Message {
 }
 
 impl Eq for Message {}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        held::shrink(self.weight());
+    }
+}
 
 impl Message {
     pub fn view(&self) -> MessageRef<'_> {
@@ -95,6 +106,10 @@ impl Message {
     /// Topic, properties and payload, in bytes.
     pub fn size(&self) -> usize {
         self.topic.len() + self.bytes.len()
+    }
+
+    fn weight(&self) -> usize {
+        self.size() + OVERHEAD
     }
 
     /// What [`Message::set_stored`] was told; 0 before. A store keeps here under which name it knows the message, so that

@@ -113,6 +113,8 @@ pub enum Event<'a> {
         client_id: Option<&'a str>,
         username: Option<&'a str>,
         cause: Cause,
+        /// Messages for it that were dropped since its session began: it was too slow for them, or away too long.
+        dropped: u32,
     },
     Received {
         client_id: &'a str,
@@ -162,10 +164,19 @@ pub enum Event<'a> {
     Slowed {
         client_id: &'a str,
     },
+    /// The run is over, because the client has caught up or is gone; so many messages it were.
+    Dropped {
+        client_id: &'a str,
+        count: u32,
+    },
     /// The first of a run of messages that were to be retained, and for which there is no room.
     RetainedFull {
         client_id: &'a str,
         topic: &'a str,
+    },
+    /// There is room again; so many messages were refused.
+    RetainedRoom {
+        count: u32,
     },
     SessionExpired {
         client_id: &'a str,

@@ -7,6 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+/// A message whose place is further behind those in flight than this, because many before it were dropped, waits until none
+/// is in flight: each place left out between takes memory.
+const LEFT_OUT_MAX: u64 = 1000;
+
 /// A message for one session, with what is particular to that session.
 #[derive(Clone, Debug)]
 pub(crate) struct Parcel {
@@ -42,6 +46,39 @@ pub(crate) enum Resend<'a> {
     PubRel(u16),
 }
 
+/// Messages that were dropped because a client was too slow for them, or away too long.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Drops {
+    /// Of the present run, whose beginning and end are told; 0 while nothing is dropped.
+    run: u32,
+    before: u32,
+}
+
+impl Drops {
+    #[inline]
+    pub(crate) fn is_on(self) -> bool {
+        self.run > 0
+    }
+
+    /// Counts one; whether it is the first of a run.
+    pub(crate) fn add(&mut self) -> bool {
+        self.run = self.run.saturating_add(1);
+        self.run == 1
+    }
+
+    /// The run is over; how many there were, if it had begun.
+    pub(crate) fn end(&mut self) -> Option<u32> {
+        let run = core::mem::take(&mut self.run);
+        self.before = self.before.saturating_add(run);
+        (run > 0).then_some(run)
+    }
+
+    /// Since the session began, or the broker.
+    pub(crate) fn total(self) -> u32 {
+        self.before.saturating_add(self.run)
+    }
+}
+
 /// Packet ids are given out in sequence and freed in sequence, so an id's place is a subtraction.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
@@ -63,6 +100,7 @@ pub(crate) struct Outgoing {
     pending: u16,
     /// Bytes of all messages in flight.
     inflight_bytes: usize,
+    pub(crate) drops: Drops,
 }
 
 /// Most sessions never have a message of QoS 1 or 2 under way, and to those this is one word. It reads as an [`Outgoing`],
@@ -82,6 +120,7 @@ static NOTHING: Outgoing = Outgoing {
     outstanding: 0,
     pending: 0,
     inflight_bytes: 0,
+    drops: Drops { run: 0, before: 0 },
 };
 
 impl OnDemand {
@@ -125,14 +164,20 @@ impl Outgoing {
     fn may_send(&self, window: u16, seq: u64) -> bool {
         u32::from(self.outstanding) + u32::from(self.pending) < u32::from(window)
             && self.sent + usize::from(self.pending) == self.inflight.len()
+            && self.left_out(seq) <= LEFT_OUT_MAX
             && self.fits(seq)
+    }
+
+    /// Places between the last message in flight and this one.
+    #[inline]
+    fn left_out(&self, seq: u64) -> u64 {
+        self.inflight.back().map_or(0, |last| seq.saturating_sub(last.seq + 1))
     }
 
     /// Whether there are packet ids left up to that place.
     #[inline]
     fn fits(&self, seq: u64) -> bool {
-        let left_out = self.inflight.back().map_or(0, |last| seq.saturating_sub(last.seq + 1));
-        self.inflight.len() as u64 + left_out < u64::from(u16::MAX)
+        self.inflight.len() as u64 + self.left_out(seq) < u64::from(u16::MAX)
     }
 
     /// Takes a message into flight; gives its packet id. The caller has asked for room and sends it now.
@@ -222,6 +267,16 @@ impl Outgoing {
         self.queue_qos0 -= usize::from(first.qos == Qos::AtMostOnce);
         self.unchecked = self.unchecked.saturating_sub(1);
         self.queue.pop_front()
+    }
+
+    /// Drops the message that has waited longest without being sent, if there is one; its place in the stored order, 0 where
+    /// the store need not hear of it.
+    pub(crate) fn drop_oldest(&mut self) -> Option<u64> {
+        let oldest = self.queue.pop_front()?;
+        self.queue_bytes -= oldest.message.size();
+        self.queue_qos0 -= usize::from(oldest.qos == Qos::AtMostOnce);
+        self.unchecked = self.unchecked.saturating_sub(1);
+        Some(self.stored_of(vec![oldest.seq]).pop().unwrap_or(0))
     }
 
     /// The message with that place, queued next, is not safe yet.

@@ -44,8 +44,6 @@ pub(crate) struct Session {
     pub(crate) will_due: Option<Time>,
     /// Retained messages still to be sent for new subscriptions, by filter.
     pub(crate) replays: BTreeMap<Box<str>, Replay>,
-    /// Messages for it are being dropped; said once per run.
-    pub(crate) dropping: bool,
     /// In the shard's list of sessions with replays.
     pub(crate) replaying: bool,
 }
@@ -121,7 +119,6 @@ impl Session {
             will: None,
             will_due: None,
             replays: BTreeMap::new(),
-            dropping: false,
             replaying: false,
         }
     }
@@ -179,7 +176,7 @@ impl Session {
     /// Whether there may be something to send as soon as there is room.
     #[inline]
     pub(crate) fn is_waiting(&self) -> bool {
-        self.dropping || self.outgoing.is_waiting() || !self.replays.is_empty()
+        self.outgoing.drops.is_on() || self.outgoing.is_waiting() || !self.replays.is_empty()
     }
 
     /// The place of its next message; 0 where nothing is stored.

@@ -8,7 +8,7 @@ mod tests;
 mod trie;
 
 pub use cache::{Destination, Entry, MatchCache};
-pub use retained::{Cursor, Retained};
+pub use retained::{Cursor, Quota, Retained};
 pub use subscribed::{Leaving, Subscribed};
 pub use trie::{Group, Listing, Matches, NodeId, SessionRef, Subscription, Trie};
 

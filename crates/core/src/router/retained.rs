@@ -14,6 +14,20 @@ use std::sync::Arc;
 pub struct Retained {
     messages: BTreeSet<Kept>,
     bytes: usize,
+    /// Of those, how many and how many bytes are the broker's own.
+    own: (usize, usize),
+}
+
+/// How much clients may have retained; the broker's own topics do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    pub messages: usize,
+    /// Of topics, properties and payloads.
+    pub bytes: usize,
+}
+
+impl Quota {
+    pub const NONE: Self = Self { messages: usize::MAX, bytes: usize::MAX };
 }
 
 /// A place in a walk over the topics that match a filter.
@@ -27,29 +41,39 @@ pub enum Cursor {
 impl Retained {
     /// Stores, or deletes where the payload is empty. `false` when the table is full.
     // [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7]
-    pub fn set(&mut self, message: Arc<Message>, max: usize) -> bool {
-        self.set_from(message, None, max)
+    pub fn set(&mut self, message: Arc<Message>, messages_max: usize) -> bool {
+        self.set_from(message, None, Quota { messages: messages_max, ..Quota::NONE })
     }
 
     /// The same for a message that is given out only while its author may still write its topic.
-    pub fn set_from(&mut self, message: Arc<Message>, source: Option<Arc<Source>>, max: usize) -> bool {
+    pub fn set_from(&mut self, message: Arc<Message>, source: Option<Arc<Source>>, max: Quota) -> bool {
         if message.payload().is_empty() {
             self.remove(message.topic());
             return true;
         }
-        if !self.has_room_for(message.topic(), max) {
+        if !self.has_room_for(message.topic(), message.size(), max) {
             return false;
         }
         self.bytes += message.size();
+        if is_own(message.topic()) {
+            self.own = (self.own.0 + 1, self.own.1 + message.size());
+        }
         if let Some(old) = self.messages.replace(Kept { message, source }) {
-            self.bytes -= old.message.size();
+            self.forget(&old.message);
         }
         true
     }
 
     pub fn remove(&mut self, topic: &str) {
         if let Some(old) = self.messages.take(topic) {
-            self.bytes -= old.message.size();
+            self.forget(&old.message);
+        }
+    }
+
+    fn forget(&mut self, gone: &Message) {
+        self.bytes -= gone.size();
+        if is_own(gone.topic()) {
+            self.own = (self.own.0 - 1, self.own.1 - gone.size());
         }
     }
 
@@ -101,9 +125,14 @@ impl Retained {
         *cursor = Cursor::End;
     }
 
-    /// Whether there is room for one more topic, or the message's is there already.
-    pub fn has_room_for(&self, topic: &str, max: usize) -> bool {
-        self.messages.len() < max || self.get(topic).is_some()
+    /// Whether there is room for a message of that size, or it replaces one that is no smaller.
+    pub fn has_room_for(&self, topic: &str, size: usize, max: Quota) -> bool {
+        let (messages, bytes) = (self.len() - self.own.0, self.bytes - self.own.1);
+        match self.get(topic).map(|old| old.size()) {
+            _ if is_own(topic) => true,
+            Some(old) => size <= old || bytes - old + size <= max.bytes,
+            None => messages < max.messages && bytes.saturating_add(size) <= max.bytes,
+        }
     }
 
     /// Drops expired messages and gives them; looks at no more than `budget` topics from the cursor on.
@@ -154,6 +183,11 @@ impl Retained {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// The broker's own topics: there are only so many of them.
+fn is_own(topic: &str) -> bool {
+    topic.starts_with("$SYS/")
 }
 
 /// The part of a filter before its first wildcard level, which every matching topic begins with. For `a/#` that is

@@ -5,10 +5,10 @@ use crate::connection::{Connection, Stage};
 use crate::encode::{self, Alias, Framing};
 use crate::observe::{Event, Observe, Stats};
 use crate::outbox::BY_REFERENCE_MIN;
-use crate::outgoing::{Parcel, Resend};
+use crate::outgoing::{Outgoing, Parcel, Resend};
 use crate::session::Session;
 use crate::slab::{Key, Slab};
-use crate::{Limits, Message, MessageRef, Time};
+use crate::{Limits, Message, MessageRef, QueuePolicy, Time};
 use foldhash::fast::FixedState;
 use grovemq_codec::{PacketType, Qos, ReasonCode};
 use hashbrown::HashTable;
@@ -43,6 +43,13 @@ pub(crate) struct Clients {
     /// The observer wants single packets.
     pub(crate) trace: bool,
     pub(crate) limits: Limits,
+    /// Nothing new may be held: memory is short.
+    pub(crate) short: bool,
+    /// Unsent bytes per client above which QoS 0 messages for it are dropped, now.
+    pub(crate) output_bytes_max: usize,
+    pub(crate) window: Window,
+    /// Sessions whose queue is full and whose clients have to go for it.
+    pub(crate) overfull: Vec<Key>,
     /// A message just delivered waits at a client that reads, but more slowly than its publisher writes.
     pub(crate) pressure: bool,
     pub(crate) queue_qos0: bool,
@@ -116,6 +123,10 @@ impl Clients {
             connected: 0,
             observer,
             trace: false,
+            short: false,
+            output_bytes_max: limits.output_bytes_max,
+            window: Window::new(&limits, false),
+            overfull: Vec::new(),
             limits,
             pressure: false,
             queue_qos0: false,
@@ -156,11 +167,11 @@ impl Clients {
         match online {
             // [MQTT-4.6.0-6] those queued while the client was away go first
             Some((key, c)) if qos == Qos::AtMostOnce && !session.outgoing.holds_qos0() => {
-                if c.outbox.len() > self.limits.output_bytes_max {
+                if c.outbox.len() > self.output_bytes_max {
                     self.drop_one(now, to.session);
                     return;
                 }
-                self.pressure |= c.outbox.len() > self.limits.output_bytes_max / 2
+                self.pressure |= c.outbox.len() > self.output_bytes_max / 2
                     && now.0.saturating_sub(c.last_output.0) < READING_MILLIS;
                 let framing = Framing {
                     v5: c.is_v5(),
@@ -174,8 +185,8 @@ impl Clients {
             Some((key, c))
                 if qos != Qos::AtMostOnce
                     && !(self.journal.is_joining() && session.stored.is_some())
-                    && session.outgoing.has_room(window(&self.limits, c, session), session.upcoming())
-                    && c.outbox.len() <= self.limits.output_bytes_max =>
+                    && session.outgoing.has_room(self.window.of(c, session), session.upcoming())
+                    && c.outbox.len() <= self.output_bytes_max =>
             {
                 let stored = session.next_seq();
                 let seq = stored.map_or(0, |(_, seq)| seq);
@@ -292,19 +303,22 @@ impl Clients {
     }
 
     fn enqueue(&mut self, now: Time, to: To<'_>, qos: Qos, d: &mut Delivery<'_>) {
-        let limits = &self.limits;
-        let Some(session) = self.sessions.get_mut(to.session) else { return };
-        let out = &session.outgoing;
-        let full = (limits.queue_messages_max > 0 && out.queue_len() >= limits.queue_messages_max as usize)
-            || (limits.queue_bytes_max > 0 && out.queue_bytes() as u64 >= limits.queue_bytes_max);
-        if full {
+        if self.short {
             self.drop_one(now, to.session);
+            self.pressure = true;
             return;
         }
-        let half_full = (limits.queue_messages_max > 0
-            && out.queue_len() >= limits.queue_messages_max as usize / 2)
-            || (limits.queue_bytes_max > 0 && out.queue_bytes() as u64 >= limits.queue_bytes_max / 2);
-        self.pressure |= half_full && session.connection.is_some();
+        let Some(session) = self.sessions.get(to.session) else { return };
+        if self.limits.is_full(&session.outgoing, 1) {
+            if self.limits.queue_policy != QueuePolicy::DropOldest {
+                self.refuse_one(now, to.session);
+                return;
+            }
+            self.make_room(now, to.session);
+        } else {
+            self.pressure |= session.connection.is_some() && self.limits.is_full(&session.outgoing, 2);
+        }
+        let Some(session) = self.sessions.get_mut(to.session) else { return };
         let stored = if qos == Qos::AtMostOnce { None } else { session.next_seq() };
         let seq = stored.map_or(0, |(_, seq)| seq);
         let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids), seq };
@@ -316,15 +330,74 @@ impl Clients {
         session.outgoing.enqueue(parcel);
     }
 
+    /// Drops what has waited longest in a queue that is full.
+    #[cold]
+    fn make_room(&mut self, now: Time, key: Key) {
+        while let Some(session) = self.sessions.get_mut(key)
+            && self.limits.is_full(&session.outgoing, 1)
+            && let Some(gone) = session.outgoing.get_mut().and_then(Outgoing::drop_oldest)
+        {
+            self.journal.finished(session.stored_id(), gone);
+            self.drop_one(now, key);
+        }
+    }
+
+    /// Drops a message for a queue that is full; its client may have to go for it.
+    #[cold]
+    fn refuse_one(&mut self, now: Time, key: Key) {
+        self.drop_one(now, key);
+        let connected = self.sessions.get(key).is_some_and(|s| s.connection.is_some());
+        if connected && self.limits.queue_policy == QueuePolicy::Disconnect && !self.overfull.contains(&key) {
+            self.overfull.push(key);
+        }
+    }
+
     /// Counts a message dropped for a session; the first of a run is reported.
     #[cold]
     fn drop_one(&mut self, now: Time, session: Key) {
         self.stats.publish_dropped += 1;
         let Some(session) = self.sessions.get_mut(session) else { return };
-        if !session.dropping {
-            session.dropping = true;
+        if session.outgoing.drops.add() {
             self.observer.on(now, Event::Dropping { client_id: &session.client_id });
         }
+    }
+
+    /// The run of dropped messages is over, if there is one.
+    #[cold]
+    pub(super) fn end_drops(&mut self, now: Time, session: Key) {
+        if let Some(session) = self.sessions.get_mut(session)
+            && let Some(count) = session.outgoing.get_mut().and_then(|o| o.drops.end())
+        {
+            self.observer.on(now, Event::Dropped { client_id: &session.client_id, count });
+        }
+    }
+
+    /// Half of what had been too much for a client is gone.
+    fn has_caught_up(&self, session: Key) -> bool {
+        let Some(session) = self.sessions.get(session) else { return false };
+        let connection = session.connection.and_then(|key| self.connections.get(key));
+        connection.is_some_and(|c| c.outbox.len() <= self.output_bytes_max / 2)
+            && (session.outgoing.queue_len() == 0
+                || !self.short && !self.limits.is_full(&session.outgoing, 2))
+    }
+
+    /// While memory is short nothing new may wait.
+    pub(super) fn set_memory_short(&mut self, short: bool) {
+        self.short = short;
+        let limits = &self.limits;
+        self.window = Window::new(limits, short);
+        let max = if short { limits.output_bytes_max_short } else { usize::MAX };
+        self.output_bytes_max = limits.output_bytes_max.min(max);
+    }
+
+    /// A message of QoS 1 or 2 for that session goes out at once.
+    pub(super) fn takes_at_once(&self, session: Key) -> bool {
+        let Some(session) = self.sessions.get(session) else { return false };
+        let connection = session.connection.and_then(|key| self.connections.get(key));
+        connection.is_some_and(|c| {
+            c.outbox.len() <= self.output_bytes_max
+                && session.outgoing.has_room(self.window.of(c, session), session.upcoming())
+        })
     }
 
     /// Sends what waits for a session as far as its window and its reading allow.
@@ -334,10 +407,10 @@ impl Clients {
             let Some(session) = self.sessions.get_mut(session_key) else { return };
             let Some(key) = session.connection else { return };
             let Some(c) = self.connections.get(key) else { return };
-            if c.outbox.len() > self.limits.output_bytes_max {
+            if c.outbox.len() > self.output_bytes_max {
                 return;
             }
-            let (window, v5) = (window(&self.limits, c, session), c.is_v5());
+            let (window, v5) = (self.window.of(c, session), c.is_v5());
             match session.outgoing.get_mut().and_then(|o| o.next_resend(c.window)) {
                 Some(Resend::PubRel(id)) => {
                     self.release_again(now, key, id);
@@ -352,7 +425,9 @@ impl Clients {
             }
             let unchecked = session.outgoing.is_unchecked();
             let Some(parcel) = session.outgoing.get_mut().and_then(|o| o.next_queued(window)) else {
-                session.dropping = false;
+                if session.outgoing.drops.is_on() && self.has_caught_up(session_key) {
+                    self.end_drops(now, session_key);
+                }
                 self.resume_replay(session_key);
                 return;
             };
@@ -494,11 +569,36 @@ fn fits(c: &Connection, m: &MessageRef<'_>, f: &Framing<'_>) -> bool {
     encode::publish_len(m, f).is_some_and(|n| n <= c.packet_bytes_max as usize)
 }
 
-/// Messages the client may have unanswered now; none while too many bytes are.
-#[inline]
-fn window(limits: &Limits, c: &Connection, session: &Session) -> u16 {
-    let max = limits.inflight_bytes_max;
-    if max > 0 && session.outgoing.inflight_bytes() as u64 >= max { 0 } else { c.window }
+/// What bounds the messages that all clients may have unanswered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    messages_max: u16,
+    /// 0 is no limit.
+    bytes_max: u64,
+}
+
+impl Window {
+    fn new(limits: &Limits, short: bool) -> Self {
+        let messages_max = if short { limits.inflight_max_short } else { u16::MAX };
+        Self { messages_max, bytes_max: limits.inflight_bytes_max }
+    }
+
+    /// Messages the client may have unanswered now; none while too many bytes are.
+    #[inline]
+    fn of(self, c: &Connection, session: &Session) -> u16 {
+        let max = self.bytes_max;
+        let full = max > 0 && session.outgoing.inflight_bytes() as u64 >= max;
+        if full { 0 } else { c.window.min(self.messages_max) }
+    }
+}
+
+impl Limits {
+    /// Whether so much waits, by number or bytes, as may wait at most, divided by `part`.
+    fn is_full(&self, out: &Outgoing, part: u64) -> bool {
+        let (messages, bytes) = (u64::from(self.queue_messages_max), self.queue_bytes_max);
+        (messages > 0 && out.queue_len() as u64 >= messages / part)
+            || (bytes > 0 && out.queue_bytes() as u64 >= bytes / part)
+    }
 }
 
 fn boxed(ids: &[u32]) -> Option<Box<[u32]>> {

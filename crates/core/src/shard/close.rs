@@ -37,6 +37,7 @@ impl Shard {
             client_id: session.map(|s| &*s.client_id),
             username: session.and_then(|s| s.username.as_deref()),
             cause,
+            dropped: session.map_or(0, |s| s.outgoing.drops.total()),
         };
         self.clients.observer.on(now, event);
         if let Some(session) = session_key {
@@ -51,6 +52,8 @@ impl Shard {
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         session.connection = None;
         session.replays.clear();
+        self.clients.end_drops(now, session_key);
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         // [MQTT-3.1.2-8] [MQTT-3.14.4-3]
         if cause == Cause::Disconnect(ReasonCode::NormalDisconnection) {
             session.will = None;
@@ -79,9 +82,19 @@ impl Shard {
         }
     }
 
+    /// Clients whose queues are full, where that is what happens to them.
+    pub(super) fn close_overfull(&mut self, now: Time) {
+        for session in core::mem::take(&mut self.clients.overfull) {
+            if let Some(key) = self.clients.sessions.get(session).and_then(|s| s.connection) {
+                self.close(now, key, Cause::QuotaExceeded);
+            }
+        }
+    }
+
     /// Forgets a session; its will goes out if it still waits. [MQTT-3.1.2-10]
     pub(super) fn end_session(&mut self, now: Time, session_key: Key) {
         self.send_will(now, session_key);
+        self.clients.end_drops(now, session_key);
         let Some(session) = self.clients.remove(session_key) else { return };
         self.router.remove_session();
         self.timers.stop(session.expires, Timer::SessionExpiry(session_key));

@@ -246,6 +246,14 @@ impl Shard {
         self.clients.journal.behind = behind;
     }
 
+    /// Whether clients make the broker hold so much memory that nothing new may be held: messages that would have to wait
+    /// are refused or dropped, and so are those to be retained and new sessions.
+    pub fn set_memory_short(&mut self, short: bool) {
+        if short != self.clients.short {
+            self.clients.set_memory_short(short);
+        }
+    }
+
     /// Points that wait for the store or another shard, for the driver to end in good order.
     pub fn has_uncommitted(&self) -> bool {
         !self.clients.journal.waiting.is_empty()

@@ -6,7 +6,7 @@ use super::{Action, Shard, Verdict};
 use crate::access::Login;
 use crate::connection::{Aliases, Stage};
 use crate::meter::Meter;
-use crate::observe::{Cause, Connected, Event, WillSummary};
+use crate::observe::{Cause, Connected, Event, Peer, WillSummary};
 use crate::session::{NEVER, Session, Will};
 use crate::slab::Key;
 use crate::timers::Timer;
@@ -232,7 +232,7 @@ impl Shard {
             self.take_over(now, old, connect.clean_start);
         }
         let known = self.clients.find(client_id);
-        if known.is_none() && !self.router.add_session(self.settings.limits.sessions_max as usize) {
+        if known.is_none() && !self.add_session(peer) {
             return self.turn_away(now, key, Cause::QuotaExceeded);
         }
         let present = known.is_some();
@@ -276,6 +276,12 @@ impl Shard {
         });
         self.clients.observer.on(now, event);
         self.clients.pump(now, session_key, &mut self.variants);
+    }
+
+    /// Whether there is room for one session more.
+    fn add_session(&self, peer: Peer) -> bool {
+        let refused = self.clients.short && peer != Peer::INSIDE;
+        !refused && self.router.add_session(self.settings.limits.sessions_max as usize)
     }
 
     /// An older connection or session with the same client id. [MQTT-3.1.4-3] [MQTT-3.1.2-4]

@@ -191,8 +191,8 @@ pub struct Shard {
     sweep: sweep::Sweep,
     /// Sessions that have ended, and what they are still subscribed to.
     leaving: Vec<(SessionRef, Leaving)>,
-    /// Retained messages are being refused; said once per run.
-    retained_full: bool,
+    /// Messages that were to be retained and were refused in the present run, and when the last one was.
+    retained_refused: (u32, Time),
     /// Random numbers given out.
     random: u64,
     hasher: FixedState,
@@ -240,7 +240,7 @@ impl Shard {
             recheck: reload::Recheck::default(),
             sweep: sweep::Sweep::default(),
             leaving: Vec::new(),
-            retained_full: false,
+            retained_refused: (0, Time::default()),
             random: 0,
             hasher,
             settings,
@@ -434,6 +434,7 @@ impl Shard {
         self.recheck_some(now);
         self.sweep_some(now);
         self.leave_some();
+        self.close_overfull(now);
     }
 
     /// The broker stops: every client is told, wills go out.
@@ -452,6 +453,7 @@ impl Shard {
         let key = self.clients.dirty.pop()?;
         if let Some(c) = self.clients.connections.get_mut(key) {
             c.dirty = false;
+            c.outbox.count();
         }
         Some(key)
     }
@@ -469,7 +471,7 @@ impl Shard {
         c.last_output = now;
         self.clients.stats.bytes_sent += n as u64;
         let drained = c.outbox.is_empty();
-        let max = self.settings.limits.output_bytes_max;
+        let max = self.clients.output_bytes_max;
         let stage_session = if let Stage::Live(s) = c.stage { Some(s) } else { None };
         let room_again = before > max && before - n <= max;
         if drained {
@@ -507,6 +509,7 @@ impl Shard {
     pub fn has_work(&self) -> bool {
         !self.clients.replaying.is_empty()
             || !self.leaving.is_empty()
+            || !self.clients.overfull.is_empty()
             || self.recheck.is_under_way()
             || self.sweep.is_under_way()
     }

@@ -9,7 +9,7 @@ use crate::connection::Stage;
 use crate::journal::Record;
 use crate::observe::{Cause, Event};
 use crate::qos::{Arrival, ReceiverStep};
-use crate::router::{Entry, Subscription};
+use crate::router::{Entry, Quota, Subscription};
 use crate::session::Session;
 use crate::slab::Key;
 use crate::{Message, MessageRef, Time};
@@ -22,6 +22,9 @@ const RESERVED: [&str; 2] = [SYS, CONTROL];
 const SYS: &str = "$SYS/";
 /// Topics whose messages are requests to the broker itself and go to nobody else.
 const CONTROL: &str = "$CONTROL/";
+
+/// After so long without one, a run of refused messages is over.
+const RUN_MILLIS: u64 = 10_000;
 
 /// Who sends a message, and what is known of it.
 #[derive(Clone, Copy)]
@@ -169,6 +172,8 @@ impl Shard {
         let id = p.packet_id.map_or(0, core::num::NonZeroU16::get);
         let slot = self.lookup(message.topic, from.hint);
         let refusal = self.refusal(now, from, slot, message, id);
+        let refusal =
+            if self.clients.short { refusal.or_else(|| self.shortage(from, slot, message)) } else { refusal };
         let plain = p.qos == Qos::AtMostOnce && !message.retain && !message.topic.starts_with('$');
         if plain && refusal.is_none() && !self.clients.journal.behind {
             return self.route(now, slot, message, as_is, Some(session), None);
@@ -290,17 +295,55 @@ impl Shard {
         if !m.retain || m.payload.is_empty() {
             return None;
         }
-        let max = self.settings.limits.retained_max as usize;
-        if self.router.retained().has_room_for(m.topic, max) {
-            self.retained_full = false;
+        let quota = self.retained_quota();
+        let size = m.topic.len() + m.properties.len() + m.payload.len();
+        let (count, last) = self.retained_refused;
+        if self.router.retained().has_room_for(m.topic, size, quota) {
+            if count > 0 && now.0.saturating_sub(last.0) >= RUN_MILLIS {
+                self.retained_refused.0 = 0;
+                self.clients.observer.on(now, Event::RetainedRoom { count });
+            }
             return None;
         }
         self.clients.stats.publish_dropped += 1;
-        if !core::mem::replace(&mut self.retained_full, true) {
+        self.retained_refused = (count.saturating_add(1), now);
+        if count == 0 {
             let session = self.clients.sessions.get(session)?;
             let event = Event::RetainedFull { client_id: &session.client_id, topic: m.topic };
             self.clients.observer.on(now, event);
         }
+        Some(ReasonCode::QuotaExceeded)
+    }
+
+    fn retained_quota(&self) -> Quota {
+        let limits = &self.settings.limits;
+        let bytes = usize::try_from(limits.retained_bytes_max).unwrap_or(usize::MAX);
+        if self.clients.short {
+            // what is there may be replaced by what is no larger
+            return Quota { messages: 0, bytes: 0 };
+        }
+        let bytes = if bytes == 0 { usize::MAX } else { bytes };
+        Quota { messages: limits.retained_max as usize, bytes }
+    }
+
+    /// While memory is short, a message that would have to wait for a client is better refused where that can be told;
+    /// else its publisher goes slower and it is dropped for the clients that it would have to wait for.
+    #[cold]
+    fn shortage(&mut self, from: Publisher, slot: usize, m: &MessageRef<'_>) -> Option<ReasonCode> {
+        if m.qos == Qos::AtMostOnce || !from.v5 {
+            return None;
+        }
+        let upgrade = self.settings.upgrade_outgoing_qos;
+        let waits = self.cache.entry(slot)?.local.iter().any(|d| {
+            let qos = if upgrade { d.qos } else { d.qos.min(m.qos) };
+            let echo = d.no_local && d.session == from.session;
+            qos != Qos::AtMostOnce && !echo && !self.clients.takes_at_once(d.session)
+        });
+        if !waits {
+            return None;
+        }
+        self.clients.stats.publish_dropped += 1;
+        self.clients.pressure = true;
         Some(ReasonCode::QuotaExceeded)
     }
 
@@ -334,11 +377,11 @@ impl Shard {
 
     /// Makes a message the retained one of its topic.
     fn keep(&mut self, message: Arc<Message>, source: Option<Source>) {
-        let max = self.settings.limits.retained_max as usize;
+        let quota = self.retained_quota();
         let check = self.settings.check_retain_source;
         let source = source.map(|s| Source { access: s.access.filter(|_| check), ..s });
         let source = source.filter(|s| s.bridge || s.access.is_some()).map(Arc::new);
-        if self.router.retained_mut().set_from(message.clone(), source, max)
+        if self.router.retained_mut().set_from(message.clone(), source, quota)
             && !message.topic().starts_with(SYS)
         {
             self.clients.journal.record(Record::Retained(message));

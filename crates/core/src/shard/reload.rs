@@ -67,6 +67,7 @@ impl Shard {
         };
         let rules_stay = self.settings.listeners.iter().zip(&settings.listeners).all(same);
         self.clients.limits = settings.limits.clone();
+        self.clients.set_memory_short(self.clients.short);
         self.clients.queue_qos0 = settings.queue_qos0;
         self.clients.upgrade_qos = settings.upgrade_outgoing_qos;
         self.clients.rights = self.clients.rights.wrapping_add(1);

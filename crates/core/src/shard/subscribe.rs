@@ -280,7 +280,8 @@ impl Clients {
         let out = &session.outgoing;
         let bytes_max = self.limits.queue_bytes_max / 2;
         let connection = session.connection.and_then(|key| self.connections.get(key));
-        connection.is_some_and(|c| c.outbox.len() > REPLAY_OUTPUT_BYTES.min(self.limits.output_bytes_max))
+        connection.is_some_and(|c| c.outbox.len() > REPLAY_OUTPUT_BYTES.min(self.output_bytes_max))
+            || (self.short && !self.takes_at_once(session_key))
             || out.queue_len() >= self.replay_queue_max()
             || (bytes_max > 0 && out.queue_bytes() as u64 >= bytes_max)
     }

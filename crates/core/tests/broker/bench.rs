@@ -58,18 +58,24 @@ impl Authorize for Rules {
     }
 }
 
-/// Keeps the causes of closed connections.
-struct Causes(Arc<Mutex<Vec<Cause>>>);
+/// Keeps the causes of closed connections, and what was said of dropped messages.
+struct Listener(Arc<Mutex<Vec<Cause>>>, Arc<Mutex<Vec<String>>>);
 
-impl Observe for Causes {
+impl Observe for Listener {
     fn wants_packets(&self) -> bool {
         true
     }
 
     fn on(&mut self, _: Time, event: Event<'_>) {
-        if let Event::Disconnected { cause, .. } = event {
-            self.0.lock().unwrap().push(cause);
-        }
+        let line = match event {
+            Event::Disconnected { cause, .. } => return self.0.lock().unwrap().push(cause),
+            Event::Dropping { client_id } => format!("{client_id} dropping"),
+            Event::Dropped { client_id, count } => format!("{client_id} dropped {count}"),
+            Event::RetainedFull { topic, .. } => format!("{topic} not retained"),
+            Event::RetainedRoom { count } => format!("{count} not retained"),
+            _ => return,
+        };
+        self.1.lock().unwrap().push(line);
     }
 }
 
@@ -79,6 +85,7 @@ pub(crate) struct Bench {
     shards: Vec<Shard>,
     streams: BTreeMap<String, Stream>,
     causes: Arc<Mutex<Vec<Cause>>>,
+    said: Arc<Mutex<Vec<String>>>,
     pub(crate) disk: Option<Disk>,
     /// Everything stands still after so many turns of a shard.
     pub(crate) steps_left: Option<usize>,
@@ -109,8 +116,9 @@ impl Bench {
         let router = Arc::new(Router::new(foldhash::fast::FixedState::with_seed(settings.seed)));
         let settings = Arc::new(settings);
         let causes = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::new(Mutex::new(Vec::new()));
         let shard = |id| {
-            let observer = Box::new(Causes(causes.clone()));
+            let observer = Box::new(Listener(causes.clone(), said.clone()));
             Shard::new(id, count, router.clone(), settings.clone(), observer)
         };
         let shards = (0..count).map(shard).collect();
@@ -120,6 +128,7 @@ impl Bench {
             shards,
             streams: BTreeMap::new(),
             causes,
+            said,
             disk: None,
             steps_left: None,
         }
@@ -153,6 +162,17 @@ impl Bench {
         let mut disk = self.disk.unwrap();
         disk.lose_unsynced(self.now);
         Self::with_disk(settings, count, disk)
+    }
+
+    pub(crate) fn memory_short(&mut self, short: bool) {
+        for shard in &mut self.shards {
+            shard.set_memory_short(short);
+        }
+    }
+
+    /// What was said of dropped messages since last asked.
+    pub(crate) fn said(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.said.lock().unwrap())
     }
 
     pub(crate) fn store_behind(&mut self, behind: bool) {

@@ -12,5 +12,6 @@ mod durable;
 mod limits;
 mod qos;
 mod session;
+mod shedding;
 mod subscriptions;
 mod will;
