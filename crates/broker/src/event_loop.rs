@@ -65,6 +65,14 @@ pub(crate) struct Neighbours {
     pub(crate) memory: Arc<Memory>,
 }
 
+impl Neighbours {
+    /// Without any shards yet.
+    pub(crate) fn new(logins: Logins, requests: SyncSender<Job>, stored: bool, memory: Arc<Memory>) -> Self {
+        let persistence = stored.then(Persistence::default);
+        Self { inboxes: Vec::new(), logins, requests, persistence, memory }
+    }
+}
+
 pub(crate) struct EventLoop {
     id: usize,
     shard: Shard,

@@ -42,6 +42,7 @@ use grovemq_codec::Qos;
 use grovemq_config::{Config, LogType};
 use grovemq_core::{Router, Settings, Shard};
 use grovemq_net::Inherited;
+use grovemq_store::Store;
 use inbox::{Inbox, Letter};
 use keylog::KeyFile;
 use listeners::{Slot, State};
@@ -155,27 +156,14 @@ impl Broker {
         if let Some(store) = &mut store {
             persistence::recover(&mut **store, &mut shards, &router, &log).map_err(StartError::Store)?;
         }
-        let persistence = store.is_some().then(Persistence::default);
-        let logins = Logins::start(&gates, config.limits.login_delay, &log).map_err(StartError::Thread)?;
         let memory = Arc::new(Memory::new(config.limits.memory_limit, log.clone()));
-        // what was recovered
-        memory.add();
-        let neighbours = Neighbours {
-            inboxes: Vec::new(),
-            logins: logins.clone(),
-            requests: sys.clone(),
-            persistence: persistence.clone(),
-            memory: memory.clone(),
-        };
-        let inboxes =
+        let logins = Logins::start(&gates, config.limits.login_delay, &log).map_err(StartError::Thread)?;
+        let neighbours = Neighbours::new(logins.clone(), sys.clone(), store.is_some(), memory.clone());
+        let neighbours =
             start_shards(shards, epoch, neighbours, &log, &mut threads).map_err(StartError::Thread)?;
-        let persistence = persistence.zip(store).map(|(persistence, store)| {
-            let (inboxes, router) = (inboxes.clone(), router.clone());
-            let keeper =
-                Keeper::new(store, &persistence, inboxes, router, memory.clone(), config, log.clone());
-            spawn("store", &log, move || keeper.run()).map(|thread| (persistence, thread))
-        });
-        let persistence = persistence.transpose().map_err(StartError::Thread)?;
+        let persistence =
+            start_keeper(store, &neighbours, &router, config, &log).map_err(StartError::Thread)?;
+        let inboxes = neighbours.inboxes;
         log.publish_with(log_publisher(&inboxes));
         threads.push(start_sys(config, jobs, &inboxes, &router, &log).map_err(StartError::Thread)?);
         let total_max = config.limits.global_max_connections.map(|n| n as usize);
@@ -394,19 +382,33 @@ fn start_shards(
     mut neighbours: Neighbours,
     log: &Log,
     threads: &mut Vec<JoinHandle<()>>,
-) -> io::Result<Vec<Arc<Inbox>>> {
+) -> io::Result<Neighbours> {
     let polls = shards.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
-    let inboxes = polls
+    neighbours.inboxes = polls
         .iter()
         .map(|poll| Ok(Arc::new(Inbox::new(Waker::new(poll.registry(), WAKE)?))))
         .collect::<io::Result<Vec<_>>>()?;
-    neighbours.inboxes.clone_from(&inboxes);
     for (id, (shard, poll)) in shards.into_iter().zip(polls).enumerate() {
         if let Some(event_loop) = EventLoop::new(id, shard, poll, neighbours.clone(), epoch) {
             threads.push(spawn(&format!("shard-{id}"), log, move || event_loop.run())?);
         }
     }
-    Ok(inboxes)
+    Ok(neighbours)
+}
+
+/// The way to the store and its thread, where there is one.
+fn start_keeper(
+    store: Option<Box<dyn Store>>,
+    neighbours: &Neighbours,
+    router: &Arc<Router>,
+    config: &Config,
+    log: &Log,
+) -> io::Result<Option<(Persistence, JoinHandle<()>)>> {
+    let Some((persistence, store)) = neighbours.persistence.clone().zip(store) else { return Ok(None) };
+    let (inboxes, memory) = (neighbours.inboxes.clone(), neighbours.memory.clone());
+    let keeper = Keeper::new(store, &persistence, inboxes, router.clone(), memory, config, log.clone());
+    let thread = spawn("store", log, move || keeper.run())?;
+    Ok(Some((persistence, thread)))
 }
 
 fn start_sys(

@@ -26,10 +26,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// With what this thread has counted so far, as by restoring sessions.
     pub(crate) fn new(limit: Option<u64>, log: Log) -> Self {
         Self {
             limit: AtomicU64::new(limit.unwrap_or(0)),
-            held: AtomicI64::new(0),
+            held: AtomicI64::new(take_held()),
             short: AtomicBool::new(false),
             next_look: AtomicU64::new(0),
             gauge: Mutex::default(),

@@ -81,30 +81,15 @@ impl Observe for LogObserver {
                 });
             }
             Event::Denied { .. } => self.denied(event),
-            Event::Dropping { client_id } => {
-                let text = format!("Outgoing messages are being dropped for client {client_id}.");
-                self.about(client_id, "messages_dropped", text);
-            }
             Event::Slowed { client_id } => {
                 let text =
                     format!("Client {client_id} publishes faster than it may: it is read from more slowly.");
                 self.about(client_id, "client_slowed", text);
             }
-            Event::Dropped { client_id, count } => {
-                let text = format!(
-                    "Outgoing messages are no longer dropped for client {client_id}: it was {count}."
-                );
-                self.log.event(LogType::Notice, "messages_dropped_over", text, |f| {
-                    f.text("client", client_id).number("count", count);
-                });
-            }
-            Event::RetainedRoom { count } => {
-                let text = format!("There is room for retained messages again; {count} were refused.");
-                self.log.event(LogType::Notice, "retained_room", text, |f| {
-                    f.number("count", count);
-                });
-            }
-            Event::RetainedFull { client_id, topic } => self.retained_full(client_id, topic),
+            Event::Dropping { .. }
+            | Event::Dropped { .. }
+            | Event::RetainedFull { .. }
+            | Event::RetainedRoom { .. } => self.shed(event),
             Event::SessionExpired { client_id } => {
                 let text = format!("Expiring client {client_id} due to timeout.");
                 self.about(client_id, "session_expired", text);
@@ -162,6 +147,34 @@ impl LogObserver {
                 f.number("dropped", dropped);
             }
         });
+    }
+
+    /// Beginning and end of what is dropped or refused for want of room.
+    fn shed(&self, event: Event<'_>) {
+        match event {
+            Event::Dropping { client_id } => {
+                let text = format!("Outgoing messages are being dropped for client {client_id}.");
+                self.log.event(LogType::Notice, "messages_dropped", text, |f| {
+                    f.text("client", client_id);
+                });
+            }
+            Event::Dropped { client_id, count } => {
+                let text = format!(
+                    "Outgoing messages are no longer dropped for client {client_id}: it was {count}."
+                );
+                self.log.event(LogType::Notice, "messages_dropped_over", text, |f| {
+                    f.text("client", client_id).number("count", count);
+                });
+            }
+            Event::RetainedRoom { count } => {
+                let text = format!("There is room for retained messages again; {count} were refused.");
+                self.log.event(LogType::Notice, "retained_room", text, |f| {
+                    f.number("count", count);
+                });
+            }
+            Event::RetainedFull { client_id, topic } => self.retained_full(client_id, topic),
+            _ => {}
+        }
     }
 
     fn retained_full(&self, client_id: &str, topic: &str) {
