@@ -1,6 +1,5 @@
 //! One client's byte stream: where it stands, what it was promised, what waits to be sent.
 
-use crate::Time;
 use crate::encode::Alias;
 use crate::exchange::{Dialogue, Exchange};
 use crate::meter::Meter;
@@ -8,6 +7,7 @@ use crate::observe::{Cause, Peer};
 use crate::outbox::Outbox;
 use crate::shard::Settings;
 use crate::slab::Key;
+use crate::{Time, held};
 use grovemq_codec::Version;
 use std::sync::Arc;
 
@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     pub(crate) timer: Option<Time>,
     /// The client's Maximum Packet Size.
     pub(crate) packet_bytes_max: u32,
+    /// Bytes of its outbox that [`held`] knows of; payloads by reference are counted as messages.
+    counted: u32,
     /// Outgoing QoS 1 and 2 messages it may have unanswered.
     pub(crate) window: u16,
     /// Slot of its latest topic in the match cache.
@@ -101,6 +103,7 @@ impl Connection {
             keep_alive: 0,
             timer: None,
             packet_bytes_max: u32::MAX,
+            counted: 0,
             window: 0,
             topic_hint: 0,
             allowed_serial: 0,
@@ -122,6 +125,19 @@ impl Connection {
     #[inline]
     pub(crate) fn is_v5(&self) -> bool {
         self.version == Version::V5
+    }
+
+    /// Tells [`held`] how the outbox has grown or shrunk since.
+    #[inline]
+    pub(crate) fn count(&mut self) {
+        let bytes = u32::try_from(self.outbox.copied()).unwrap_or(u32::MAX);
+        held::grow(bytes as usize);
+        held::shrink(core::mem::replace(&mut self.counted, bytes) as usize);
+    }
+
+    /// The same once nobody sends it any more.
+    pub(crate) fn uncount(&mut self) {
+        held::shrink(core::mem::take(&mut self.counted) as usize);
     }
 
     /// A client of the broker itself.

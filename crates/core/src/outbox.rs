@@ -1,6 +1,6 @@
 //! What a connection has still to send: small packets copied, large payloads by reference.
 
-use crate::{Message, held};
+use crate::Message;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -16,8 +16,6 @@ pub struct Outbox {
     sent: usize,
     /// Few have them at any time, and never for long.
     large: Option<Box<Payloads>>,
-    /// Bytes that [`held`] knows of; payloads by reference are counted as messages.
-    counted: usize,
 }
 
 /// Payloads by reference; there is at least one.
@@ -105,7 +103,6 @@ impl Outbox {
             let size = first.message.payload().len();
             if n < size - large.sent {
                 large.sent += n;
-                self.count();
                 return;
             }
             n -= size - large.sent;
@@ -127,14 +124,12 @@ impl Outbox {
             }
             self.sent = 0;
         }
-        self.count();
     }
 
-    /// Tells [`held`] of what was appended or sent since.
+    /// Bytes it has a copy of, sent ones that are not forgotten yet included.
     #[inline]
-    pub(crate) fn count(&mut self) {
-        held::grow(self.bytes.len());
-        held::shrink(core::mem::replace(&mut self.counted, self.bytes.len()));
+    pub(crate) fn copied(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Takes the memory of an empty outbox, to be lent to the next.
@@ -159,12 +154,6 @@ impl Outbox {
 
     pub fn clear(&mut self) {
         *self = Self::default();
-    }
-}
-
-impl Drop for Outbox {
-    fn drop(&mut self) {
-        held::shrink(self.counted);
     }
 }
 

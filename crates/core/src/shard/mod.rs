@@ -453,7 +453,7 @@ impl Shard {
         let key = self.clients.dirty.pop()?;
         if let Some(c) = self.clients.connections.get_mut(key) {
             c.dirty = false;
-            c.outbox.count();
+            c.count();
         }
         Some(key)
     }
@@ -468,6 +468,7 @@ impl Shard {
         let Some(c) = self.clients.connections.get_mut(key) else { return };
         let before = c.outbox.len();
         c.outbox.consume(n);
+        c.count();
         c.last_output = now;
         self.clients.stats.bytes_sent += n as u64;
         let drained = c.outbox.is_empty();
@@ -494,7 +495,8 @@ impl Shard {
 
     /// The driver has closed or moved the stream.
     pub fn release(&mut self, key: Key) {
-        if let Some(c) = self.clients.connections.remove(key) {
+        if let Some(mut c) = self.clients.connections.remove(key) {
+            c.uncount();
             self.timers.stop(c.timer, Timer::Connection(key));
             self.timers.stop(c.dialogue.and_then(|d| d.deadline), Timer::Exchange(key));
             self.timers.stop(c.meter.and_then(|m| m.rests), Timer::Rest(key));
