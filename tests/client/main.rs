@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's own failure is a failure of the test")]
 
 mod dialogues;
+mod restarts;
 mod streams;
 
 use grovemq_client::{Client, Events, Options, Qos, Reconnect, Version};

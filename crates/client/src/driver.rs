@@ -8,6 +8,7 @@ use crate::{
     backoff::{self, Backoff},
     handle::{Command, Reply},
     inbox::Inbox,
+    keeper::Keeper,
     mailbox::Sink,
     replies::{Replies, answer},
     scram::Exchange,
@@ -57,6 +58,10 @@ pub(crate) async fn run(
     let mut backoff = Backoff::new(options.reconnect);
     let mut task = Task::new(options, commands, sink);
     let mut closing = pin!(closing.notified());
+    if let Err(error) = task.load().await {
+        task.tell_lost(error.clone(), None);
+        return task.finish(&error).await;
+    }
     loop {
         let error = match task.connect(closing.as_mut()).await {
             Ok(mut stream) => task.serve(stream.as_mut(), closing.as_mut()).await,
@@ -67,10 +72,10 @@ pub(crate) async fn run(
         }
         let delay = if task.is_finished() { None } else { backoff.next(backoff::random()) };
         task.tell_lost(error.clone(), delay);
-        let Some(delay) = delay else { return task.finish(&error) };
+        let Some(delay) = delay else { return task.finish(&error).await };
         task.wait(delay, closing.as_mut()).await;
         if task.is_finished() {
-            return task.finish(&Error::Closed);
+            return task.finish(&Error::Closed).await;
         }
     }
 }
@@ -91,6 +96,7 @@ struct Task {
     sink: Sink<Event>,
     replies: Replies,
     streams: Streams,
+    keeper: Option<Keeper>,
     scram: Option<Exchange>,
     /// Events of this turn, handed over together.
     batch: VecDeque<Event>,
@@ -130,6 +136,10 @@ impl Output {
 impl Task {
     fn new(options: Options, commands: mpsc::Receiver<Command>, sink: Sink<Event>) -> Self {
         let mut config = options.protocol.clone();
+        if options.store.is_some() {
+            config.clean_start = false;
+            config.session_expiry.get_or_insert(u32::MAX);
+        }
         if config.client_id.is_empty() && config.version == Version::V31 {
             config.client_id = backoff::random_client_id();
         }
@@ -137,6 +147,7 @@ impl Task {
             protocol: Protocol::new(config),
             scram: options.scram.clone().map(Exchange::new),
             replies: Replies::new(Inbox::new(options.response_topic.clone(), &options.protocol.client_id)),
+            keeper: options.store.clone().map(Keeper::new),
             options: Arc::new(options),
             commands,
             sink,
@@ -151,6 +162,16 @@ impl Task {
             output: Output::default(),
             over: None,
         }
+    }
+
+    /// Takes up what an earlier run of the program has kept.
+    async fn load(&mut self) -> Result<(), Error> {
+        let now = self.now();
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        if self.protocol.client_id().is_empty() {
+            return Err(Error::Setup("a session that is kept needs a client id".to_owned()));
+        }
+        keeper.load(&mut self.protocol, now).await
     }
 
     /// Opens the transport, taking requests meanwhile.
@@ -190,12 +211,17 @@ impl Task {
         // Once more, for the timer that a request may have set.
         self.poll_ending(cx, closing);
         self.deliver();
+        // an error is told when there is a connection that it ends
+        let _kept = self.poll_keep(cx);
         if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Runs one connection to its end and says why it ended.
     async fn serve(&mut self, stream: &mut dyn Stream, mut closing: Pin<&mut Notified<'_>>) -> Error {
         self.over = None;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.try_again();
+        }
         self.input.filled = 0;
         self.output = Output::default();
         if let Err(error) = self.begin() {
@@ -240,6 +266,9 @@ impl Task {
         mut sleep: Pin<&mut Sleep>,
     ) -> Poll<io::Result<()>> {
         for _ in 0..TURNS_PER_POLL {
+            if self.keeper.as_ref().is_some_and(Keeper::is_saving) && self.poll_keep(cx).is_pending() {
+                return Poll::Pending;
+            }
             let mut moved = self.poll_read(cx, stream)?;
             moved |= self.poll_abandoned(cx);
             moved |= self.poll_commands(cx);
@@ -248,6 +277,7 @@ impl Task {
             self.poll_ending(cx, closing.as_mut());
             self.end_when_asked();
             self.deliver();
+            ready!(self.poll_keep(cx));
             match self.poll_write(cx, stream) {
                 Ok(written) => moved |= written,
                 // The server may have said why before it closed.
@@ -323,6 +353,15 @@ impl Task {
         true
     }
 
+    /// Ready when everything done is kept, so that the server may hear of it; a store that refuses ends the connection.
+    fn poll_keep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(keeper) = &mut self.keeper else { return Poll::Ready(()) };
+        if let Err(error) = ready!(keeper.poll(cx, &mut self.protocol)) {
+            self.over.get_or_insert(error);
+        }
+        Poll::Ready(())
+    }
+
     /// Ends subscriptions whose streams were dropped.
     fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
@@ -371,6 +410,9 @@ impl Task {
             if self.output.is_empty() {
                 self.output.bytes.clear();
                 self.output.written = 0;
+                if self.keeper.as_ref().is_some_and(|keeper| keeper.owes(&self.protocol)) {
+                    return Ok(true);
+                }
                 let now = self.now();
                 if !self.protocol.poll_output(now, &mut self.output.bytes) {
                     if self.output.unflushed
@@ -524,8 +566,12 @@ impl Task {
         self.sink.push(&mut self.batch);
     }
 
-    /// The end: nobody is left waiting.
-    fn finish(mut self, error: &Error) {
+    /// The end: what is to be kept is kept, and nobody is left waiting.
+    async fn finish(mut self, error: &Error) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.try_again();
+            poll_fn(|cx| self.poll_keep(cx)).await;
+        }
         self.commands.close();
         self.replies.fail_all(error);
         while let Ok(command) = self.commands.try_recv() {

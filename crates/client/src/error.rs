@@ -7,6 +7,7 @@ use grovemq_codec::{PacketType, ReasonCode};
 
 /// Why a request failed or a connection ended; the variant says whose fault it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Error {
     /// The server broke the protocol.
     Protocol(grovemq_codec::Error),
@@ -38,6 +39,8 @@ pub enum Error {
     Proxy(String),
     /// What was configured cannot be; the text names the file or the part of a URL.
     Setup(String),
+    /// The session's store refused; the text is its own.
+    Store(String),
     /// The server said in CONNACK that it does not do this.
     Unsupported(ReasonCode),
     /// The packet is above what the server takes; both in bytes.
@@ -105,7 +108,7 @@ impl fmt::Display for Error {
             Self::Unproven => f.write_str("the server did not prove that it knows the password"),
             Self::ConnectionLost => f.write_str("the connection was lost"),
             Self::Resolve { host, text } => write!(f, "{host}: {text}"),
-            Self::Io { text, .. } | Self::Setup(text) => f.write_str(text),
+            Self::Io { text, .. } | Self::Setup(text) | Self::Store(text) => f.write_str(text),
             Self::Tls(text) => write!(f, "TLS: {text}"),
             Self::TlsRefused(alert) => write!(f, "the server refused TLS: {alert}"),
             Self::WebSocket(text) => write!(f, "WebSocket: {text}"),

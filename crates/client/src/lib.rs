@@ -36,11 +36,13 @@ mod driver;
 mod error;
 mod handle;
 mod inbox;
+mod keeper;
 mod mailbox;
 mod messages;
 mod options;
 mod replies;
 mod scram;
+mod store;
 mod streams;
 mod tcp;
 mod tls;
@@ -53,12 +55,13 @@ pub use grovemq_codec::{
     Error as ProtocolError, PacketType, Qos, ReasonCode, RetainHandling, SubscribeOptions, Version, topic,
 };
 pub use grovemq_core::client::{
-    AckToken, ConnAckInfo, Direction, Disconnect, Message, PacketNote, Properties, PublishAck, Received,
-    Refusal, Subscribe, Subscription, Unsubscribe, Will,
+    AckToken, Change, ConnAckInfo, Direction, Disconnect, Message, PacketNote, Properties, PublishAck,
+    Received, Refusal, Subscribe, Subscription, Unsubscribe, Will,
 };
 pub use handle::{Client, Event, Events, Publication};
 pub use messages::Messages;
 pub use options::{Options, Reconnect};
+pub use store::{FileStore, SessionStore};
 pub use tls::{Tls, TlsBuilder, TlsVersion};
 pub use transport::{Socks5, Transport};
 pub use websocket::WebSocket;

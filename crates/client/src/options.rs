@@ -1,9 +1,9 @@
 //! What a client is to be.
 
 use crate::scram::Login;
-use crate::{Transport, Version, Will};
+use crate::{SessionStore, Transport, Version, Will};
 use grovemq_core::client::{Config, Credentials};
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// What to do when there is no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub struct Options {
     pub(crate) tcp_nodelay: bool,
     pub(crate) events_bytes_max: usize,
     pub(crate) response_topic: Option<String>,
+    pub(crate) store: Option<Arc<dyn SessionStore>>,
 }
 
 impl Options {
@@ -50,6 +51,7 @@ impl Options {
             tcp_nodelay: true,
             events_bytes_max: 16 << 20,
             response_topic: None,
+            store: None,
         }
     }
 
@@ -99,6 +101,18 @@ impl Options {
     #[must_use]
     pub fn session_expiry(mut self, seconds: u32) -> Self {
         self.protocol.session_expiry = Some(seconds);
+        self
+    }
+
+    /// Keep the session for the next run of the program: messages of `QoS` 1 and 2 that the server has not acknowledged are
+    /// sent again, and those of `QoS` 2 that came from it are not delivered twice. Needs a client id. The server is asked
+    /// to keep its half: there is no clean start, and unless [`Self::session_expiry`] says when, no end to the session.
+    ///
+    /// A message is kept before it is sent; one handed over less than a moment before a crash may not have been. Expiry
+    /// times stand still while the program does not run. Options may be cloned, but a store is for one client at a time.
+    #[must_use]
+    pub fn store(mut self, store: impl SessionStore) -> Self {
+        self.store = Some(Arc::new(store));
         self
     }
 

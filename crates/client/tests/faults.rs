@@ -1,6 +1,9 @@
 //! The client against servers that misbehave, over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test's own failure is a failure of the test")]
 
+#[path = "faults/kept.rs"]
+mod kept;
+
 use grovemq_client::{
     Client, Direction, Disconnect, Error, Event, Events, Message, Options, PacketNote, PacketType, Qos,
     ReasonCode, Reconnect, Subscription, Version,

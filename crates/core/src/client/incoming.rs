@@ -1,6 +1,10 @@
 //! Messages from the server: topic aliases, acknowledgements, the server's window.
 
-use super::{AckToken, Config, Direction, Event, Message, Properties, Received, outlet::Outlet};
+use super::{
+    AckToken, Change, Config, Direction, Event, Message, Received,
+    journal::{self, Inbound},
+    outlet::Outlet,
+};
 use crate::qos::{Arrival, Receiver, ReceiverStep};
 use grovemq_codec::{Error, Frame, PacketType, Publish, Qos, ReasonCode, Version};
 use hashbrown::HashMap;
@@ -22,6 +26,7 @@ pub(super) struct Incoming {
     epoch: u32,
     /// Counts deliveries to the user.
     serial: u64,
+    journal: Inbound,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +61,29 @@ impl Incoming {
             alias_maximum: if v5 { config.topic_alias_maximum } else { 0 },
             epoch: 0,
             serial: 0,
+            journal: Inbound::default(),
         }
+    }
+
+    pub(super) fn keep(&mut self) {
+        self.journal.start();
+    }
+
+    /// A `QoS` 2 message of an earlier run of the program.
+    pub(super) fn restore(&mut self, id: NonZeroU16) {
+        let stage = Stage::Received(Receiver::AwaitPubRel);
+        self.open.insert(id, Open { stage, epoch: self.epoch, serial: self.serial });
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        !self.journal.is_empty()
+    }
+
+    pub(super) fn changes(&mut self) -> impl Iterator<Item = Change> {
+        self.journal.take().into_iter().map(|id| {
+            let open = self.open.get(&id).is_some_and(|open| matches!(open.stage, Stage::Received(_)));
+            journal::received(id, open)
+        })
     }
 
     /// A new connection. What the user has not acknowledged comes again, and is recognized.
@@ -65,7 +92,8 @@ impl Incoming {
         self.open_here = 0;
         self.aliases.clear(); // [MQTT-3.3.2-7]
         if !session_present {
-            self.open.clear();
+            // the journal's order is that of the ids, whatever the map's is
+            self.open.drain().for_each(|(id, _)| self.journal.mark(id));
         }
     }
 
@@ -121,6 +149,7 @@ impl Incoming {
         if qos == Qos::ExactlyOnce {
             if let Some(open) = self.open.get_mut(&id) {
                 open.stage = Stage::Received(Receiver::AwaitPubRel);
+                self.journal.mark(id);
             }
             outlet.ack(PacketType::PubRec, id, ReasonCode::Success);
         } else {
@@ -169,6 +198,9 @@ impl Incoming {
             Stage::Received(receiver)
         };
         self.open.insert(id, Open { stage, epoch, serial });
+        if !self.manual_ack {
+            self.journal.mark(id);
+        }
         outlet.events.push_back(Event::Message(received(topic, publish, token)));
         if !self.manual_ack {
             outlet.ack(PacketType::PubRec, id, ReasonCode::Success); // [MQTT-4.3.3-8]
@@ -176,6 +208,7 @@ impl Incoming {
     }
 
     fn close(&mut self, id: NonZeroU16) {
+        self.journal.mark(id);
         if self.open.remove(&id).is_some_and(|open| open.epoch == self.epoch) {
             self.open_here = self.open_here.saturating_sub(1);
         }
@@ -208,13 +241,7 @@ impl Incoming {
 
 fn received(topic: String, publish: &Publish<'_>, ack: Option<AckToken>) -> Received {
     Received {
-        message: Message {
-            topic,
-            payload: publish.payload.to_vec(),
-            qos: publish.qos,
-            retain: publish.retain,
-            properties: Properties::from_wire(&publish.properties),
-        },
+        message: Message::from_wire(topic, publish),
         dup: publish.dup,
         packet_id: publish.packet_id,
         ack,

@@ -2,8 +2,8 @@
 
 use core::num::NonZeroU16;
 use grovemq_codec::{
-    PublishProperties, Qos, ReasonCode, RetainHandling, SubscribeOptions, SubscriptionIds, UserProperties,
-    topic,
+    Publish, PublishProperties, Qos, ReasonCode, RetainHandling, SubscribeOptions, SubscriptionIds,
+    UserProperties, topic,
 };
 
 /// An application message: to be published, received, or left as a will.
@@ -41,6 +41,16 @@ impl Message {
         self
     }
 
+    pub(super) fn from_wire(topic: String, publish: &Publish<'_>) -> Self {
+        Self {
+            topic,
+            payload: publish.payload.to_vec(),
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: Properties::from_wire(&publish.properties),
+        }
+    }
+
     /// What the message weighs in a queue, in bytes.
     pub fn queue_bytes(&self) -> usize {
         size_of::<Self>()
@@ -68,7 +78,7 @@ pub struct Properties {
 }
 
 impl Properties {
-    pub(super) fn from_wire(wire: &PublishProperties<'_>) -> Self {
+    fn from_wire(wire: &PublishProperties<'_>) -> Self {
         Self {
             payload_format: wire.payload_format,
             message_expiry: wire.message_expiry,

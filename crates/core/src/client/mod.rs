@@ -8,6 +8,7 @@ mod config;
 mod event;
 mod handshake;
 mod incoming;
+mod journal;
 mod liveness;
 mod message;
 mod outgoing;
@@ -20,6 +21,7 @@ mod tests;
 pub use crate::time::Time;
 pub use config::{Config, Credentials};
 pub use event::{ConnAckInfo, Direction, Error, Event, PacketNote, PublishAck, Refusal};
+pub use journal::Change;
 pub use message::{
     AckToken, Disconnect, Message, Properties, Received, Subscribe, Subscription, Unsubscribe, Will,
 };

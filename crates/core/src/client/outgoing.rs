@@ -1,6 +1,10 @@
 //! Messages on their way to the server: the queue, the window of `QoS` 1 and 2, and what a new connection does to them.
 
-use super::{Error, Event, Message, PublishAck, Time, outlet::Outlet};
+use super::{
+    Change, Error, Event, Message, PublishAck, Time,
+    journal::{self, Kept, Outbound},
+    outlet::Outlet,
+};
 use crate::qos::{Answer, Sender, SenderStep};
 use grovemq_codec::{Ack, PacketType, Qos, ReasonCode, Version};
 use hashbrown::HashMap;
@@ -29,7 +33,9 @@ pub(super) struct Outgoing {
     /// How many more `QoS` 1 and 2 messages the server takes on this connection. [MQTT-3.3.4-9]
     quota: u16,
     quota_max: u16,
+    /// The number of the newest message.
     order: u64,
+    journal: Outbound,
 }
 
 #[derive(Debug)]
@@ -37,6 +43,8 @@ struct Queued {
     message: Message,
     token: Option<u64>,
     since: Time,
+    /// Its place among all messages, which it keeps to its end.
+    order: u64,
 }
 
 #[derive(Debug)]
@@ -61,7 +69,52 @@ impl Outgoing {
             quota: 0,
             quota_max: 0,
             order: 0,
+            journal: Outbound::default(),
         }
+    }
+
+    pub(super) fn keep(&mut self) {
+        self.journal.start();
+    }
+
+    /// A message of an earlier run of the program; to be called in their order. False: its id is taken.
+    pub(super) fn restore(&mut self, now: Time, order: u64, kept: Kept) -> bool {
+        self.order = self.order.max(order);
+        let (id, state, message) = match kept {
+            Kept::Queued(message) => {
+                self.queue_bytes += message.queue_bytes();
+                self.queue.push_back(Queued { message, token: None, since: now, order });
+                return true;
+            }
+            Kept::Sent(id, message) if message.qos == Qos::AtLeastOnce => {
+                (id, Sender::AwaitPubAck, Some(message))
+            }
+            Kept::Sent(id, message) => (id, Sender::AwaitPubRec, Some(message)),
+            Kept::Released(id) => (id, Sender::AwaitPubComp, None),
+        };
+        if self.inflight.contains_key(&id) {
+            return false;
+        }
+        self.inflight.insert(id, Flight { state, message, token: None, order });
+        true
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        !self.journal.is_empty()
+    }
+
+    pub(super) fn changes(&mut self) -> impl Iterator<Item = Change> {
+        self.journal.take().into_iter().map(|(order, id)| {
+            let flight = id.and_then(|id| Some((id, self.inflight.get(&id)?)));
+            if let Some((id, flight)) = flight.filter(|(_, flight)| flight.order == order) {
+                return journal::outgoing(order, Some((id, flight.state)), flight.message.as_ref());
+            }
+            let place = self.queue.binary_search_by_key(&order, |queued| queued.order).ok();
+            match place.and_then(|place| self.queue.get(place)) {
+                Some(queued) => journal::outgoing(order, None, Some(&queued.message)),
+                None => Change::Remove { key: order },
+            }
+        })
     }
 
     /// Online, a message larger than the whole queue may pass through it, and any message an empty one.
@@ -79,7 +132,11 @@ impl Outgoing {
             return Err(Error::QueueFull);
         }
         self.queue_bytes += bytes;
-        self.queue.push_back(Queued { message, token, since: now });
+        self.order += 1;
+        if message.qos != Qos::AtMostOnce {
+            self.journal.mark(self.order, None);
+        }
+        self.queue.push_back(Queued { message, token, since: now, order: self.order });
         Ok(())
     }
 
@@ -95,10 +152,12 @@ impl Outgoing {
         self.resend.clear();
         for id in self.in_order().into_iter().rev() {
             let Some(flight) = self.inflight.remove(&id) else { continue };
+            self.journal.mark(flight.order, None);
             if let Some(message) = flight.message {
                 // Bounded by the window, so the queue's own bound may be exceeded by that much.
                 self.queue_bytes += message.queue_bytes();
-                self.queue.push_front(Queued { message, token: flight.token, since: now });
+                let Flight { token, order, .. } = flight;
+                self.queue.push_front(Queued { message, token, since: now, order });
             } else {
                 published(outlet, flight.token, Ok(ack_of(id, ReasonCode::Success)));
             }
@@ -119,8 +178,9 @@ impl Outgoing {
             Some(message) => match outlet.publish(message, true, Some(id)) {
                 Ok(()) => self.quota -= 1,
                 Err(error) => {
-                    let token = flight.token;
+                    let (token, order) = (flight.token, flight.order);
                     self.inflight.remove(&id);
+                    self.journal.mark(order, None);
                     published(outlet, token, Err(error));
                 }
             },
@@ -138,6 +198,7 @@ impl Outgoing {
         outlet: &mut Outlet,
     ) -> bool {
         let Some(next) = self.queue.front_mut() else { return false };
+        let kept = next.message.qos != Qos::AtMostOnce;
         if limits.adapt {
             let message = &mut next.message;
             message.qos = message.qos.min(limits.maximum_qos);
@@ -158,6 +219,9 @@ impl Outgoing {
         };
         let Some(mut next) = self.queue.pop_front() else { return false };
         self.queue_bytes = self.queue_bytes.saturating_sub(next.message.queue_bytes());
+        if kept {
+            self.journal.mark(next.order, id);
+        }
         match admit(&mut next, now, limits, outlet.version)
             .and_then(|()| outlet.publish(&next.message, false, id))
         {
@@ -197,10 +261,12 @@ impl Outgoing {
             SenderStep::ReleaseAgain => outlet.ack(PacketType::PubRel, id, ReasonCode::Success),
             SenderStep::Release => {
                 flight.message = None;
+                self.journal.mark(flight.order, Some(id));
                 outlet.ack(PacketType::PubRel, id, ReasonCode::Success);
             }
             SenderStep::Done => {
                 let token = flight.token;
+                self.journal.mark(flight.order, None);
                 self.inflight.remove(&id);
                 self.quota = self.quota.saturating_add(1).min(self.quota_max);
                 // A PUBCOMP with "not found" is as good: the server is done with the message.
@@ -243,8 +309,8 @@ impl Outgoing {
         queued.message.properties.topic_alias = None;
         let state =
             if queued.message.qos == Qos::ExactlyOnce { Sender::AwaitPubRec } else { Sender::AwaitPubAck };
-        let flight = Flight { state, message: Some(queued.message), token: queued.token, order: self.order };
-        self.order += 1;
+        let Queued { message, token, order, .. } = queued;
+        let flight = Flight { state, message: Some(message), token, order };
         self.quota -= 1;
         self.inflight.insert(id, flight);
     }

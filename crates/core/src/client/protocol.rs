@@ -1,8 +1,10 @@
 //! The connection's state machine, and the way in and out of it.
 
 use super::{
-    AckToken, Config, Direction, Disconnect, Error, Event, Message, Subscribe, Time, Unsubscribe, handshake,
+    AckToken, Change, Config, Direction, Disconnect, Error, Event, Message, Subscribe, Time, Unsubscribe,
+    handshake,
     incoming::Incoming,
+    journal::{self, Entry},
     liveness::{Due, Liveness},
     outgoing::{Outgoing, PublishLimits},
     outlet::Outlet,
@@ -98,6 +100,41 @@ impl Protocol {
             proof: Proof::NotWanted,
             config,
         }
+    }
+
+    /// Before the first connection: from now on [`Self::take_changes`] tells what is to be kept for the next run of the
+    /// program, and this is what the last one kept, by key. Gives the keys of damaged entries: they are left out, and
+    /// to be removed.
+    pub fn restore(&mut self, now: Time, mut entries: Vec<(u64, Vec<u8>)>) -> Vec<u64> {
+        self.incoming.keep();
+        self.outgoing.keep();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        let mut damaged = Vec::new();
+        for (key, value) in entries {
+            let good = match journal::read(key, &value) {
+                Some(Entry::Outgoing(kept)) => self.outgoing.restore(now, key, kept),
+                Some(Entry::Received(id)) => {
+                    self.incoming.restore(id);
+                    true
+                }
+                None => false,
+            };
+            if !good {
+                damaged.push(key);
+            }
+        }
+        damaged
+    }
+
+    /// What has changed since the last call, for those who began with [`Self::restore`]. It has to be kept before the
+    /// output made until now is written.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        self.outgoing.changes().chain(self.incoming.changes()).collect()
+    }
+
+    /// Whether [`Self::take_changes`] would tell something.
+    pub fn has_changes(&self) -> bool {
+        self.outgoing.has_changes() || self.incoming.has_changes()
     }
 
     /// A transport stands: CONNECT goes out. The error says that the configuration cannot be put on the wire.
