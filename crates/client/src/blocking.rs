@@ -182,6 +182,11 @@ impl Messages {
         wait_until(self.inner.next(), Instant::now().checked_add(timeout)).flatten()
     }
 
+    /// Ends the stream and leaves the subscription; see [`Messages::detach`](crate::Messages::detach).
+    pub fn detach(self) {
+        self.inner.detach();
+    }
+
     /// The next message if there is one now.
     pub fn try_next(&mut self) -> Option<Received> {
         self.inner.try_next()

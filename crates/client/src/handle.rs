@@ -115,6 +115,9 @@ impl Client {
     /// Subscribes and gives the messages that match, apart from all others: they do not come as [`Event::Message`].
     /// Dropping the stream unsubscribes. A filter the server refuses is [`Error::Refused`].
     ///
+    /// Messages that match and that [`Events`] has not been asked for yet come first. So nothing is missed where the
+    /// server goes on with an old session and sends what it has kept before anybody could ask for it.
+    ///
     /// What waits in a stream is bounded by [`Options::events_bytes_max`]: a stream that is not read stops the
     /// connection from being read, and with it all others. Streams whose filters overlap get each message once per copy
     /// that the server sends, which may be one for each of them.
@@ -261,7 +264,8 @@ impl Events {
             match event {
                 Event::Connected(info) => {
                     seen.append(&mut self.ready);
-                    self.ready = seen;
+                    // where a stream that is opened next can still claim its messages
+                    self.source.give_back(seen);
                     return Ok(info);
                 }
                 Event::Disconnected(error) => last = error,

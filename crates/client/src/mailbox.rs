@@ -5,6 +5,7 @@ use crate::{Event, Received};
 use std::{
     collections::VecDeque,
     fmt::Debug,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -28,6 +29,13 @@ pub(crate) fn mailbox<T: Parcel>(bytes_max: usize) -> (Sink<T>, Source<T>) {
 pub(crate) trait Parcel: Debug {
     /// Its weight beside what every parcel weighs; none: it is dropped where nobody reads.
     fn payload_bytes(&self) -> Option<usize>;
+
+    fn bytes(&self) -> usize
+    where
+        Self: Sized,
+    {
+        self.payload_bytes().unwrap_or(0).saturating_add(size_of::<Self>())
+    }
 }
 
 impl Parcel for Received {
@@ -75,12 +83,10 @@ impl<T: Parcel> Sink<T> {
             return false;
         }
         for parcel in batch.drain(..) {
-            let bytes = match parcel.payload_bytes() {
-                Some(bytes) => bytes,
-                None if shared.parcels.len() >= PARCELS_MAX => continue,
-                None => 0,
-            };
-            shared.bytes = shared.bytes.saturating_add(bytes).saturating_add(size_of::<T>());
+            if shared.parcels.len() >= PARCELS_MAX && parcel.payload_bytes().is_none() {
+                continue;
+            }
+            shared.bytes = shared.bytes.saturating_add(parcel.bytes());
             shared.parcels.push_back(parcel);
         }
         let full = shared.is_full(self.bytes_max);
@@ -90,6 +96,22 @@ impl<T: Parcel> Sink<T> {
             reader.wake();
         }
         full
+    }
+
+    /// Takes back those of a kind that nobody has taken yet, in their order.
+    pub(crate) fn take_back(&self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut shared = lock(&self.shared);
+        let mut taken = Vec::new();
+        for parcel in mem::take(&mut shared.parcels) {
+            if wanted(&parcel) {
+                taken.push(parcel);
+            } else {
+                shared.parcels.push_back(parcel);
+            }
+        }
+        let bytes: usize = taken.iter().map(Parcel::bytes).sum();
+        shared.bytes = shared.bytes.saturating_sub(bytes);
+        taken
     }
 
     /// Ready when there is room for more messages, or nobody to read them.
@@ -127,6 +149,17 @@ pub(crate) struct Source<T> {
     shared: Arc<Mutex<Shared<T>>>,
 }
 
+impl<T: Parcel> Source<T> {
+    /// Puts back what was taken and not used, before all that has come since.
+    pub(crate) fn give_back(&self, mut unused: VecDeque<T>) {
+        let mut shared = lock(&self.shared);
+        let bytes: usize = unused.iter().map(Parcel::bytes).sum();
+        shared.bytes = shared.bytes.saturating_add(bytes);
+        unused.append(&mut shared.parcels);
+        shared.parcels = unused;
+    }
+}
+
 impl<T> Source<T> {
     /// Takes everything there is into the empty `into`.
     pub(crate) fn take(&self, into: &mut VecDeque<T>) {
@@ -152,7 +185,7 @@ impl<T> Drop for Source<T> {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
         shared.listening = false;
-        let unread = std::mem::take(&mut shared.parcels);
+        let unread = mem::take(&mut shared.parcels);
         let writer = shared.writer.take();
         drop(shared);
         drop(unread);
@@ -164,7 +197,7 @@ impl<T> Drop for Source<T> {
 
 /// Gives all there is and wakes a task that waits for room.
 fn hand_over<T>(mut shared: MutexGuard<'_, Shared<T>>, into: &mut VecDeque<T>) {
-    std::mem::swap(&mut shared.parcels, into);
+    mem::swap(&mut shared.parcels, into);
     shared.bytes = 0;
     let writer = shared.writer.take();
     drop(shared);
@@ -204,6 +237,22 @@ mod tests {
         source.take(&mut taken);
         assert_eq!(taken.len(), 2);
         assert!(sink.poll_room(&cx).is_ready());
+    }
+
+    #[test]
+    fn what_nobody_has_taken_can_be_taken_back() {
+        let (sink, source) = mailbox(6000);
+        let cx = Context::from_waker(Waker::noop());
+        sink.push(&mut VecDeque::from([message(1), lifecycle(), message(5900)]));
+        let mut taken = VecDeque::new();
+        source.take(&mut taken);
+        assert_eq!(taken.pop_front(), Some(message(1)));
+        sink.push(&mut VecDeque::from([message(2)]));
+        source.give_back(taken);
+        assert!(sink.poll_room(&cx).is_pending());
+        assert_eq!(sink.take_back(|event| matches!(event, Event::Message(_))), [message(5900), message(2)]);
+        assert!(sink.poll_room(&cx).is_ready());
+        assert_eq!(source.poll_take(&cx, &mut VecDeque::new()), Poll::Ready(true));
     }
 
     #[test]

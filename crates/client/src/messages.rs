@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 
 /// The messages of one subscription ([`Client::subscribe_stream`](crate::Client::subscribe_stream)), in order.
 ///
-/// Dropping it unsubscribes, unless another stream has the same filter. Messages that nobody has taken from it are
+/// Dropping it unsubscribes, unless another stream has the same filter or the client has been disconnected before;
+/// see [`Self::detach`]. Messages that nobody has taken from it are
 /// lost with it; with [`Options::manual_ack`](crate::Options::manual_ack) they stay unacknowledged.
 #[derive(Debug)]
 #[must_use = "dropping it unsubscribes"]
@@ -51,6 +52,12 @@ impl Messages {
             return Poll::Ready(None);
         }
         Poll::Ready(self.ready.pop_front())
+    }
+
+    /// Ends the stream and leaves the subscription as it is, for the next run of the program: until then its messages are
+    /// events like others.
+    pub fn detach(mut self) {
+        self.reader.keeps_subscription = true;
     }
 
     /// What the server granted: a `QoS` that may be below the one asked for.

@@ -67,7 +67,7 @@ impl Replies {
             Some(Waiting::Stream(mut reader, reply)) => match granted(result) {
                 Ok(reason) => answer(reply, Ok((reader, reason))),
                 Err(error) => {
-                    reader.refused = true;
+                    reader.keeps_subscription = true;
                     answer(reply, Err(error));
                 }
             },

@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// What a dropped reader leaves behind: its number, and whether the server has the subscription.
+/// What a dropped reader leaves behind: its number, and whether there is a subscription to be ended.
 pub(crate) type Dropped = (u64, bool);
 
 /// The task's side of all streams.
@@ -43,8 +43,8 @@ struct Entry {
 pub(crate) struct Reader {
     pub(crate) source: Source<Received>,
     id: u64,
-    /// The server has said no.
-    pub(crate) refused: bool,
+    /// There is nothing to unsubscribe from, or it is to stay.
+    pub(crate) keeps_subscription: bool,
     leave: mpsc::UnboundedSender<Dropped>,
 }
 
@@ -75,7 +75,12 @@ impl Streams {
             self.exact.entry(pattern.to_owned()).or_default().push(id);
         }
         self.entries.insert(id, Entry { filter: filter.to_owned(), sink, batch: VecDeque::new() });
-        Reader { source, id, refused: false, leave: self.leave.clone() }
+        Reader { source, id, keeps_subscription: false, leave: self.leave.clone() }
+    }
+
+    /// Whether a stream with this filter takes messages with this topic.
+    pub(crate) fn claims(filter: &str, name: &str) -> bool {
+        topic::matches(pattern(filter), name)
     }
 
     /// Gives the message to all streams that it is for; back if there is none.
@@ -165,7 +170,7 @@ impl Streams {
 impl Drop for Reader {
     fn drop(&mut self) {
         // the task may have ended before
-        let _nobody_to_tell = self.leave.send((self.id, !self.refused));
+        let _nobody_to_tell = self.leave.send((self.id, !self.keeps_subscription));
     }
 }
 
@@ -231,7 +236,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let (first, second, mut refused) = (streams.open("a", 1), streams.open("a", 1), streams.open("b", 1));
         drop(first);
-        refused.refused = true;
+        refused.keeps_subscription = true;
         drop(refused);
         assert!(streams.poll_abandoned(&mut cx).is_pending());
         drop(second);

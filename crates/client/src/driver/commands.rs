@@ -2,9 +2,10 @@
 
 use super::Task;
 use crate::{
-    Error, Message, ReasonCode, Received, Subscribe, Unsubscribe,
+    Error, Event, Message, ReasonCode, Received, Subscribe, Unsubscribe,
     handle::{Command, Reply},
     replies::{Waiting, answer},
+    streams::Streams,
 };
 
 impl Task {
@@ -27,6 +28,7 @@ impl Task {
             }
             Command::Stream(subscription, reply) => {
                 let reader = self.streams.open(&subscription.filter, self.options.events_bytes_max);
+                self.reclaim(&subscription.filter);
                 let token = self.replies.add(Waiting::Stream(reader, reply));
                 self.subscribe(
                     Subscribe { subscriptions: vec![subscription], ..Subscribe::default() },
@@ -58,6 +60,18 @@ impl Task {
         let token = self.replies.nobody();
         let request = Unsubscribe { filters: vec![filter], user: Vec::new() };
         let _too_many_wait = self.protocol.unsubscribe(self.now(), request, token);
+    }
+
+    /// Moves messages that wait among the events to the stream that was opened for them.
+    fn reclaim(&mut self, filter: &str) {
+        let wanted =
+            |event: &Event| matches!(event, Event::Message(m) if Streams::claims(filter, &m.message.topic));
+        for event in self.sink.take_back(wanted) {
+            if let Event::Message(received) = event {
+                self.streams.route(received);
+            }
+        }
+        self.streams.flush();
     }
 
     fn subscribe(&mut self, request: Subscribe, token: u64) {
