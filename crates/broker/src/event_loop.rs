@@ -3,8 +3,8 @@
 use crate::acceptor::Acceptor;
 use crate::inbox::{Arrival, Inbox, Letter, Permit};
 use crate::limits::{
-    CROWDED_PAUSE, EVENTS, GATHER_BYTES, LISTING_MAX, MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES,
-    REPORT_SLOTS_MAX,
+    CROWDED_PAUSE, EVENTS, GATHER_BYTES, GATHERED_BYTES, LISTING_MAX, MAIL_DELIVERIES, PRESSURE_PAUSE,
+    READ_BYTES, REPORT_SLOTS_MAX, TRIM_PERIOD, TURN_BYTES,
 };
 use crate::logins::{LoginJob, Logins};
 use crate::memory::Memory;
@@ -89,6 +89,10 @@ pub(crate) struct EventLoop {
     paused: Vec<Key>,
     paused_until: Time,
     buffer: Vec<u8>,
+    /// Read in this turn.
+    turn_bytes: usize,
+    /// When memory that is only kept for the next turn is given back; `None`: there is none.
+    trim_at: Option<Time>,
     /// One loop has it.
     acceptor: Option<Box<Acceptor>>,
     /// From other shards, in its order; of the first, some may be done.
@@ -119,6 +123,8 @@ impl EventLoop {
             paused: Vec::new(),
             paused_until: Time::default(),
             buffer: vec![0; READ_BYTES + GATHER_BYTES],
+            turn_bytes: 0,
+            trim_at: None,
             acceptor: None,
             mail: VecDeque::new(),
             last_turn: false,
@@ -165,10 +171,17 @@ impl EventLoop {
                     }
                 }
             }
+            if self.trim_at.is_none() && !self.ready.is_empty() {
+                self.trim_at = Some(now + TRIM_PERIOD);
+            }
             if !self.is_crowded() {
+                self.turn_bytes = 0;
                 for _ in 0..self.ready.len() {
                     let Some(key) = self.ready.pop_front() else { break };
                     self.serve(now, key);
+                    if self.turn_bytes >= TURN_BYTES {
+                        break;
+                    }
                 }
             }
             if self.shard.has_work() || self.shard.next_timeout().is_some_and(|at| at <= now) {
@@ -176,6 +189,10 @@ impl EventLoop {
             }
             self.settle(now);
             self.neighbours.memory.add();
+            if self.trim_at.is_some_and(|at| at <= now) {
+                letters = Vec::new();
+                self.trim();
+            }
         }
         Ok(())
     }
@@ -197,7 +214,8 @@ impl EventLoop {
             // one millisecond more, so that the deadline has passed on waking
             let paused = (!self.paused.is_empty()).then_some(self.paused_until);
             let retry = self.acceptor.as_ref().and_then(|a| a.retry());
-            let next = self.shard.next_timeout().into_iter().chain(paused).chain(retry).min();
+            let others = paused.into_iter().chain(retry).chain(self.trim_at);
+            let next = self.shard.next_timeout().into_iter().chain(others).min();
             next.map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
         };
         let timeout = if timeout == Some(Duration::ZERO) || !self.inbox.fall_asleep() {
@@ -217,12 +235,18 @@ impl EventLoop {
     /// on its way.
     fn deal_with_mail(&mut self, now: Time, deliveries: u32) {
         let (mut messages, mut budget) = (0, deliveries);
+        if !self.mail.is_empty() && self.trim_at.is_none() {
+            self.trim_at = Some(now + TRIM_PERIOD);
+        }
         while budget > 0
             && let Some(batch) = self.mail.front_mut()
         {
             messages += self.shard.handle_mail(now, batch, &mut budget);
-            if batch.is_done() {
-                self.mail.pop_front();
+            if batch.is_done()
+                && let Some(batch) = self.mail.pop_front()
+                && let Some(sender) = self.neighbours.inboxes.get(usize::from(batch.sender()))
+            {
+                sender.give_back(batch);
             }
         }
         self.inbox.dealt_with(messages);
@@ -367,11 +391,14 @@ impl EventLoop {
             return;
         }
         if wire.unread {
-            let rest = core::mem::take(&mut wire.rest);
+            let mut rest = core::mem::take(&mut wire.rest);
             wire.unread = false;
             let progress = self.shard.handle_input(now, key, &rest);
-            let left = rest.get(progress.consumed..).unwrap_or_default().to_vec();
-            self.keep(now, key, left, progress.next);
+            rest.drain(..progress.consumed);
+            if progress.next == Next::Read {
+                rest.shrink_to_fit();
+            }
+            self.keep(now, key, rest, progress.next);
         } else if wire.readable {
             if wire.rest.len() > GATHER_BYTES { self.gather(now, key) } else { self.read(now, key) }
         }
@@ -396,6 +423,7 @@ impl EventLoop {
             Err(cause) => return self.shard.handle_closed(now, key, cause),
         };
         head.copy_from_slice(&wire.rest);
+        self.turn_bytes += n;
         self.shard.count_received(n);
         let bytes = self.buffer.get(..kept + n).unwrap_or_default();
         let progress = self.shard.handle_input(now, key, bytes);
@@ -412,7 +440,7 @@ impl EventLoop {
         let mut rest = core::mem::take(&mut wire.rest);
         let kept = rest.len();
         let whole = frame_len(&rest, u32::MAX).ok().flatten().unwrap_or(0);
-        let want = whole.saturating_sub(kept).clamp(1, READ_BYTES);
+        let want = whole.saturating_sub(kept).clamp(1, GATHERED_BYTES);
         rest.resize(kept + want, 0);
         let result = match rest.get_mut(kept..) {
             Some(space) => read_some(wire, space),
@@ -420,6 +448,7 @@ impl EventLoop {
         };
         let n = result.as_ref().map_or(0, |n| n.unwrap_or(0));
         rest.truncate(kept + n);
+        self.turn_bytes += n;
         self.shard.count_received(n);
         if let Err(cause) = result {
             return self.shard.handle_closed(now, key, cause);
@@ -470,9 +499,18 @@ impl EventLoop {
             let Ok(shard) = u16::try_from(to) else { break };
             if let (Some(batch), Some(inbox)) = (self.shard.poll_mail(shard), self.neighbours.inboxes.get(to))
             {
-                inbox.post(Letter::Mail(core::mem::take(batch)));
+                inbox.post(Letter::Mail(core::mem::replace(batch, self.inbox.spare())));
             }
         }
+    }
+
+    /// Gives back memory that is only kept for the next turn.
+    fn trim(&mut self) {
+        self.trim_at = None;
+        self.shard.trim();
+        self.inbox.trim();
+        self.mail.shrink_to_fit();
+        self.ready.shrink_to_fit();
     }
 
     /// Hands the turn's changes to the store; whether there may be something to send or to do again.

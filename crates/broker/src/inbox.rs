@@ -1,7 +1,7 @@
 //! Where an event loop gets its post: new connections, verdicts, other shards' messages.
 
 use crate::acceptor::{Acceptor, Door, DoorChange};
-use crate::limits::INBOX_MESSAGES_MAX;
+use crate::limits::{INBOX_MESSAGES_MAX, SPARE_BATCH_BYTES_MAX, SPARE_BATCHES_MAX};
 use grovemq_codec::Qos;
 use grovemq_core::observe::{Census, Peer, Stats};
 use grovemq_core::{Batch, Key, Revoked, Settings, Verdict};
@@ -10,7 +10,7 @@ use mio::Waker;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A piece of post.
 #[derive(Debug)]
@@ -88,6 +88,8 @@ impl Drop for Permit {
 #[repr(align(128))]
 pub(crate) struct Inbox {
     letters: Mutex<Vec<Letter>>,
+    /// Batches that others have dealt with, empty, for those to come.
+    spares: Mutex<Vec<Batch>>,
     /// Messages in batches of other shards that were not delivered yet.
     messages: AtomicUsize,
     asleep: AtomicBool,
@@ -98,6 +100,7 @@ impl Inbox {
     pub(crate) fn new(waker: Waker) -> Self {
         Self {
             letters: Mutex::default(),
+            spares: Mutex::default(),
             messages: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             waker,
@@ -108,7 +111,7 @@ impl Inbox {
         if let Letter::Mail(batch) = &letter {
             self.messages.fetch_add(batch.len(), Ordering::Relaxed);
         }
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+        lock(&self.letters).push(letter);
         if self.asleep.swap(false, Ordering::SeqCst) {
             // a failed wake-up costs the loop one of its regular rounds
             self.waker.wake().ok();
@@ -117,8 +120,29 @@ impl Inbox {
 
     /// Moves all post to `into`.
     pub(crate) fn collect(&self, into: &mut Vec<Letter>) {
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        core::mem::swap(&mut *letters, into);
+        core::mem::swap(&mut *lock(&self.letters), into);
+    }
+
+    /// An empty batch to send, with the memory of an earlier one if there is one.
+    pub(crate) fn spare(&self) -> Batch {
+        lock(&self.spares).pop().unwrap_or_default()
+    }
+
+    /// Another shard is done with a batch of this one.
+    pub(crate) fn give_back(&self, mut batch: Batch) {
+        if batch.capacity() <= SPARE_BATCH_BYTES_MAX {
+            batch.clear();
+            let mut spares = lock(&self.spares);
+            if spares.len() < SPARE_BATCHES_MAX {
+                spares.push(batch);
+            }
+        }
+    }
+
+    /// Gives back memory that is only kept for the next turn.
+    pub(crate) fn trim(&self) {
+        drop(core::mem::take(&mut *lock(&self.spares)));
+        lock(&self.letters).shrink_to_fit();
     }
 
     /// So many messages of other shards have been delivered.
@@ -136,7 +160,7 @@ impl Inbox {
     /// The loop is about to sleep; `false` when there is post and it must not.
     pub(crate) fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
-        let empty = self.letters.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let empty = lock(&self.letters).is_empty();
         if !empty {
             self.asleep.store(false, Ordering::SeqCst);
         }
@@ -150,6 +174,10 @@ impl Inbox {
     pub(crate) fn waker(&self) -> io::Result<()> {
         self.waker.wake()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -179,6 +207,23 @@ mod tests {
             shards[0].handle_publish(Time(0), "t", b"x", Qos::AtMostOnce, false);
         }
         core::mem::take(shards[0].poll_mail(1).unwrap())
+    }
+
+    #[test]
+    fn batches_come_back_empty_with_their_memory_until_it_is_trimmed() {
+        let poll = Poll::new().unwrap();
+        let inbox = Inbox::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let (few, many) = (batch(3), batch(100_000));
+        assert!(many.capacity() > SPARE_BATCH_BYTES_MAX);
+        let capacity = few.capacity();
+        inbox.give_back(few);
+        inbox.give_back(many);
+        let spare = inbox.spare();
+        assert!(spare.is_empty());
+        assert_eq!(spare.capacity(), capacity, "the one that is too large is not kept");
+        inbox.give_back(spare);
+        inbox.trim();
+        assert_eq!(inbox.spare().capacity(), 0);
     }
 
     #[test]

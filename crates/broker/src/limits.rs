@@ -2,16 +2,26 @@
 
 use std::time::Duration;
 
-/// One read takes at most so many bytes, and so does one connection in one turn.
-pub(crate) const READ_BYTES: usize = 256 << 10;
+/// One read takes at most so many bytes, and so does one connection in one turn. What it brings stays in the processor's
+/// cache until it is on its way, and buffers stay below the size from which the allocator gives each a mapping of its own.
+pub(crate) const READ_BYTES: usize = 64 << 10;
+/// Once so many bytes were read in a turn, the other connections wait for the next.
+pub(crate) const TURN_BYTES: usize = 128 << 10;
 /// An unfinished packet above this is gathered where it stands instead of being copied before each read.
 pub(crate) const GATHER_BYTES: usize = 64 << 10;
+/// One read of such a packet.
+pub(crate) const GATHERED_BYTES: usize = 256 << 10;
 /// Readiness events taken from the kernel at a time.
 pub(crate) const EVENTS: usize = 1024;
 /// Messages waiting for a shard above which other shards stop reading from their clients.
 pub(crate) const INBOX_MESSAGES_MAX: usize = 20_000;
 /// Deliveries of other shards' messages in one turn; then what they brought is sent, and others have their turn.
-pub(crate) const MAIL_DELIVERIES: u32 = 10_000;
+pub(crate) const MAIL_DELIVERIES: u32 = 1000;
+/// Emptied batches kept for the next ones, and the memory each may keep.
+pub(crate) const SPARE_BATCHES_MAX: usize = 8;
+pub(crate) const SPARE_BATCH_BYTES_MAX: usize = 512 << 10;
+/// How long memory that is only kept for the next turn may be kept after a turn that needed it.
+pub(crate) const TRIM_PERIOD: Duration = Duration::from_secs(1);
 /// How long a loop waits before it looks again whether the other shard has caught up.
 pub(crate) const CROWDED_PAUSE: Duration = Duration::from_millis(1);
 /// How long a publisher rests whose receivers do not keep up.

@@ -272,7 +272,8 @@ impl Tree {
                 if !first && elapsed > 0.0 {
                     #[expect(clippy::cast_precision_loss, reason = "an average with two decimals")]
                     let per_minute = growth as f64 * 60.0 / elapsed;
-                    new = per_minute + (-elapsed / seconds).exp() * (*average - per_minute);
+                    // not the system's `exp`: a whole library would be loaded for it
+                    new = per_minute + libm::exp(-elapsed / seconds) * (*average - per_minute);
                 }
                 if first || (new - *average).abs() >= CHANGE_MIN {
                     topic.clear();

@@ -8,6 +8,9 @@ use std::sync::Arc;
 /// Payloads of at least this many bytes ride by reference where a shared message exists.
 pub(crate) const BY_REFERENCE_MIN: usize = 4096;
 
+/// Memory of all buffers kept for reuse.
+const POOL_BYTES_MAX: usize = 1 << 20;
+
 /// Bytes in order of sending. Owns no memory while empty.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -32,6 +35,32 @@ struct Payloads {
 struct Large {
     at: usize,
     message: Arc<Message>,
+}
+
+/// Memory of outboxes that are empty, for those that are not.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pool {
+    #[inline]
+    fn take(&mut self) -> Vec<u8> {
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.bytes -= buffer.capacity();
+        buffer
+    }
+
+    /// Keeps an empty buffer, if there is room for it.
+    #[inline]
+    pub(crate) fn put(&mut self, buffer: Vec<u8>) {
+        let size = buffer.capacity();
+        if size > 0 && self.bytes + size <= POOL_BYTES_MAX {
+            self.bytes += size;
+            self.buffers.push(buffer);
+        }
+    }
 }
 
 impl Outbox {
@@ -144,11 +173,9 @@ impl Outbox {
 
     /// Lends memory to an outbox that has none.
     #[inline]
-    pub fn lend(&mut self, pool: &mut Vec<Vec<u8>>) {
-        if self.bytes.capacity() == 0
-            && let Some(buffer) = pool.pop()
-        {
-            self.bytes = buffer;
+    pub(crate) fn lend(&mut self, pool: &mut Pool) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = pool.take();
         }
     }
 

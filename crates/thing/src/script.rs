@@ -134,9 +134,9 @@ impl Stimulus {
     fn value(&self, seconds: f64) -> Option<f64> {
         let between = |part: f64| self.low + (self.high - self.low) * part;
         match &self.shape {
-            Shape::Sine { period_s } => Some(between(0.5 + 0.5 * (seconds / period_s * TAU).sin())),
+            Shape::Sine { period_s } => Some(between(0.5 + 0.5 * libm::sin(seconds / period_s * TAU))),
             // the sun is up from six to six
-            Shape::Day { period_s } => Some(between((-(seconds / period_s * TAU).cos()).max(0.0))),
+            Shape::Day { period_s } => Some(between((-libm::cos(seconds / period_s * TAU)).max(0.0))),
             Shape::Walk { .. } => Some(self.at),
             Shape::Line { points, period_s } => {
                 let at = period_s.map_or(seconds, |period| seconds % period);

@@ -4,7 +4,7 @@ use super::commit::{Held, Journal};
 use crate::connection::{Connection, Stage};
 use crate::encode::{self, Alias, Framing};
 use crate::observe::{Event, Observe, Stats};
-use crate::outbox::BY_REFERENCE_MIN;
+use crate::outbox::{BY_REFERENCE_MIN, Pool};
 use crate::outgoing::{Outgoing, Parcel, Resend};
 use crate::session::Session;
 use crate::slab::{Key, Slab};
@@ -14,10 +14,6 @@ use grovemq_codec::{PacketType, Qos, ReasonCode};
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-
-/// Output buffers kept for reuse, each of no more than so many bytes.
-const POOL_MAX: usize = 256;
-const POOL_BUFFER_MAX: usize = 256 << 10;
 
 /// A client that has taken no bytes for so long is not waited for.
 const READING_MILLIS: u64 = 100;
@@ -35,7 +31,7 @@ pub(crate) struct Clients {
     pub(crate) dirty: Vec<Key>,
     /// Sessions with retained messages still to send, each once.
     pub(crate) replaying: Vec<Key>,
-    pub(crate) pool: Vec<Vec<u8>>,
+    pub(crate) pool: Pool,
     pub(crate) stats: Stats,
     /// Connections that belong to a session.
     pub(crate) connected: u64,
@@ -118,7 +114,7 @@ impl Clients {
             hasher,
             dirty: Vec::new(),
             replaying: Vec::new(),
-            pool: Vec::new(),
+            pool: Pool::default(),
             stats: Stats::default(),
             connected: 0,
             observer,
@@ -526,10 +522,14 @@ impl Clients {
     /// Takes back the memory of a drained outbox.
     pub(crate) fn recycle(&mut self, key: Key) {
         let Some(c) = self.connections.get_mut(key) else { return };
-        let buffer = c.outbox.take_buffer();
-        if buffer.capacity() > 0 && buffer.capacity() <= POOL_BUFFER_MAX && self.pool.len() < POOL_MAX {
-            self.pool.push(buffer);
-        }
+        self.pool.put(c.outbox.take_buffer());
+    }
+
+    /// Gives back memory that is only kept for the next turn.
+    pub(crate) fn trim(&mut self) {
+        self.pool = Pool::default();
+        self.dirty.shrink_to_fit();
+        self.replaying.shrink_to_fit();
     }
 }
 

@@ -24,11 +24,15 @@ pub struct Batch {
     pub(crate) joined: Vec<(u64, Vec<Record>)>,
     /// What the sender stores for the receiver, up to this point of its own, is safe.
     pub(crate) settled: Option<u64>,
+    /// A topic that repeats the one before is not written again.
+    topics: String,
+    /// Where the last of them begins.
+    topic: usize,
     bytes: Vec<u8>,
     items: Vec<Item>,
-    /// Items dealt with, and the bytes they had.
+    /// Items dealt with, and what they had.
     done: usize,
-    read: usize,
+    read: Place,
     /// What the sender has to store of those.
     pub(crate) parts: Vec<(u64, Vec<Record>)>,
 }
@@ -63,6 +67,14 @@ pub(crate) struct Arrived<'a> {
     pub(crate) shared: Option<&'a Arc<Message>>,
 }
 
+/// How far a batch has been read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// Begin and end of the topic.
+    topic: (usize, usize),
+    bytes: usize,
+}
+
 #[derive(Debug)]
 struct Item {
     /// The session it came from.
@@ -77,6 +89,7 @@ struct Item {
 enum Body {
     /// The next bytes of the batch.
     Inline {
+        /// 0: the topic is the one before.
         topic: usize,
         properties: usize,
         payload: usize,
@@ -101,11 +114,15 @@ impl Batch {
         let body = if let Some(message) = shared {
             Body::Shared(message.clone())
         } else {
-            self.bytes.extend_from_slice(m.topic.as_bytes());
+            let repeated = self.topics.get(self.topic..) == Some(m.topic);
+            if !repeated {
+                self.topic = self.topics.len();
+                self.topics.push_str(m.topic);
+            }
             self.bytes.extend_from_slice(m.properties);
             self.bytes.extend_from_slice(m.payload);
             Body::Inline {
-                topic: m.topic.len(),
+                topic: if repeated { 0 } else { m.topic.len() },
                 properties: m.properties.len(),
                 payload: m.payload.len(),
                 qos: m.qos,
@@ -149,10 +166,21 @@ impl Batch {
         self.pressed.clear();
         (self.confirm, self.confirmed, self.settled) = (None, None, None);
         self.joined.clear();
+        self.topics.clear();
         self.bytes.clear();
         self.items.clear();
-        (self.done, self.read) = (0, 0);
+        (self.topic, self.done, self.read) = (0, 0, Place::default());
         self.parts.clear();
+    }
+
+    /// Bytes of memory it keeps when it is emptied.
+    pub fn capacity(&self) -> usize {
+        self.topics.capacity() + self.bytes.capacity() + self.items.capacity() * size_of::<Item>()
+    }
+
+    /// The shard that sent it.
+    pub fn sender(&self) -> u16 {
+        self.from
     }
 
     /// All of it has been dealt with.
@@ -165,28 +193,32 @@ impl Batch {
         self.done == 0
     }
 
-    /// The first message that was not dealt with, and the place of the bytes behind it.
-    pub(crate) fn next(&self) -> Option<(Arrived<'_>, usize)> {
+    /// The first message that was not dealt with, and the place behind it.
+    pub(crate) fn next(&self) -> Option<(Arrived<'_>, Place)> {
         let item = self.items.get(self.done)?;
         let Item { publisher, target, joint, .. } = *item;
         let arrived = |message, shared| Arrived { publisher, target, joint, message, shared };
         match &item.body {
             Body::Shared(message) => Some((arrived(message.view(), Some(message)), self.read)),
             Body::Inline { topic, properties, payload, qos, retain, expires } => {
-                let rest = self.bytes.get(self.read..)?;
-                let (name, after) = rest.split_at_checked(*topic)?;
-                let (properties, after) = after.split_at_checked(*properties)?;
+                let (begin, end) = match self.read.topic {
+                    same if *topic == 0 => same,
+                    (_, end) => (end, end + topic),
+                };
+                let rest = self.bytes.get(self.read.bytes..)?;
+                let (properties, after) = rest.split_at_checked(*properties)?;
                 let (payload, after) = after.split_at_checked(*payload)?;
-                let topic = core::str::from_utf8(name).ok()?;
+                let topic = self.topics.get(begin..end)?;
                 let m =
                     MessageRef { topic, properties, payload, qos: *qos, retain: *retain, expires: *expires };
-                Some((arrived(m, None), self.bytes.len() - after.len()))
+                let read = Place { topic: (begin, end), bytes: self.bytes.len() - after.len() };
+                Some((arrived(m, None), read))
             }
         }
     }
 
     /// The first message is dealt with; `read` is as [`Batch::next`] gave it.
-    pub(crate) fn advance(&mut self, read: usize) {
+    pub(crate) fn advance(&mut self, read: Place) {
         self.done += 1;
         self.read = read;
     }
@@ -209,9 +241,41 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use super::{Batch, Target};
     use crate::observe::{Peer, Silent};
-    use crate::{ListenerSettings, Router, Settings, Shard, Time};
+    use crate::outbox::BY_REFERENCE_MIN;
+    use crate::{ListenerSettings, MessageRef, Router, Settings, Shard, Time};
+    use grovemq_codec::Qos;
     use std::sync::Arc;
+
+    #[test]
+    fn every_message_keeps_its_topic_also_in_memory_used_before() {
+        let large = vec![b'x'; BY_REFERENCE_MIN];
+        let messages: [(&str, &[u8]); 7] =
+            [("a", b"1"), ("a", b"2"), ("a/b", b"3"), ("l", &large), ("a/b", b""), ("a", b"5"), ("a", b"6")];
+        let mut batch = Batch::default();
+        for _ in 0..2 {
+            for (topic, payload) in messages {
+                let m = MessageRef {
+                    topic,
+                    properties: &[],
+                    payload,
+                    qos: Qos::AtMostOnce,
+                    retain: false,
+                    expires: None,
+                };
+                batch.push(None, Target::Matching, &m, &mut None);
+            }
+            for (topic, payload) in messages {
+                let (arrived, read) = batch.next().unwrap();
+                assert_eq!((arrived.message.topic, arrived.message.payload), (topic, payload));
+                batch.advance(read);
+            }
+            assert!(batch.is_done());
+            batch.clear();
+            assert!(batch.is_empty() && batch.capacity() > 0);
+        }
+    }
 
     #[test]
     fn a_large_fan_out_is_delivered_in_slices_and_in_order() {
@@ -233,7 +297,7 @@ mod tests {
             keys.push((key, to.outbox(key).unwrap().len()));
         }
         for n in 0..MESSAGES {
-            from.handle_publish(Time(0), "t", &[n], grovemq_codec::Qos::AtMostOnce, false);
+            from.handle_publish(Time(0), "t", &[n], Qos::AtMostOnce, false);
         }
         let mut batch = core::mem::take(from.poll_mail(1).unwrap());
         let (mut slices, mut messages) = (0, 0);

@@ -185,6 +185,8 @@ pub struct Shard {
     topic_scratch: String,
     properties_scratch: Vec<u8>,
     mail: Vec<Batch>,
+    /// Slot in the cache of the last topic that came by mail.
+    mail_hint: u32,
     actions: VecDeque<Action>,
     walk: census::Walk,
     recheck: reload::Recheck,
@@ -235,6 +237,7 @@ impl Shard {
             topic_scratch: String::new(),
             properties_scratch: Vec::new(),
             mail: (0..count).map(|_| Batch::default()).collect(),
+            mail_hint: 0,
             actions: VecDeque::new(),
             walk: census::Walk::default(),
             recheck: reload::Recheck::default(),
@@ -501,6 +504,17 @@ impl Shard {
             self.timers.stop(c.dialogue.and_then(|d| d.deadline), Timer::Exchange(key));
             self.timers.stop(c.meter.and_then(|m| m.rests), Timer::Rest(key));
         }
+    }
+
+    /// Gives back memory that is only kept for the next turn.
+    pub fn trim(&mut self) {
+        self.clients.trim();
+        self.variants = Variants::default();
+        (self.topic_scratch, self.properties_scratch) = (String::new(), Vec::new());
+        for batch in self.mail.iter_mut().filter(|batch| batch.is_empty()) {
+            *batch = Batch::default();
+        }
+        self.actions.shrink_to_fit();
     }
 
     pub fn next_timeout(&self) -> Option<Time> {

@@ -521,7 +521,8 @@ impl Shard {
     ) -> u32 {
         match target {
             Target::Matching => {
-                let slot = self.lookup(message.topic, 0);
+                let slot = self.lookup(message.topic, self.mail_hint);
+                self.mail_hint = u32::try_from(slot).unwrap_or(0);
                 self.route_local(now, slot, &message, None, None, shared.cloned())
             }
             Target::Member { session, .. } => {
