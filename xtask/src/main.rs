@@ -24,7 +24,8 @@ cargo xtask test [SECTION…]   every check and test; or only these sections:
                               Debian's mosquitto, mosquitto-clients, tshark and valgrind are installed if this runs as root;
                               paho-mqtt and cargo-deny go below target/. What cannot be had is left out, and listed.
 
-cargo xtask nightly [TARGET…] each fuzz target for a minute (needs cargo-fuzz)
+cargo xtask nightly [STEP…]   codec, core and store tested as 32-bit programs (32-bit; needs rustup's i686-unknown-linux-musl),
+                              and each fuzz target for a minute (needs cargo-fuzz); or only these
       --seconds N             for so long instead
 
 cargo xtask bench             the release build and its peers, measured in turns; writes docs/benchmarks.md and .svg

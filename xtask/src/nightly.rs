@@ -1,24 +1,36 @@
-//! `cargo xtask nightly`: what takes longer than a change should wait for. Today: each fuzz target for a minute.
+//! `cargo xtask nightly`: what takes longer than a change should wait for. Tests as 32-bit programs, and each fuzz target for
+//! a minute.
 
 use anyhow::{Context, Result, bail};
 
 use crate::report::Report;
-use crate::shell::{cargo, execute, repository, succeeds};
+use crate::shell::{cargo, execute, output, program, repository, succeeds};
 
-/// Fuzzes all targets of fuzz/Cargo.toml, or the named ones. True if none crashed.
+/// The name of the step that is no fuzz target.
+const NARROW: &str = "32-bit";
+/// Its programs run on 64-bit processors of the family, and are linked by what comes with Rust.
+const NARROW_TARGET: &str = "i686-unknown-linux-musl";
+
+/// The tests as 32-bit programs, then all targets of fuzz/Cargo.toml; or only what is named. True if nothing failed.
 pub(crate) fn run(args: &[&str]) -> Result<bool> {
-    let (seconds, chosen) = arguments(args)?;
+    let (seconds, mut chosen) = arguments(args)?;
+    let all = chosen.is_empty();
+    let narrow = all || chosen.contains(&NARROW);
+    chosen.retain(|name| *name != NARROW);
     let manifest =
         std::fs::read_to_string(repository().join("fuzz/Cargo.toml")).context("fuzz/Cargo.toml")?;
     let targets = targets(&manifest)?;
     if let Some(unknown) = chosen.iter().find(|name| !targets.iter().any(|target| target == *name)) {
         bail!("unknown fuzz target `{unknown}`: there are {}", targets.join(", "));
     }
-    if !succeeds(&mut cargo(&["fuzz", "--version"])) {
+    if (all || !chosen.is_empty()) && !succeeds(&mut cargo(&["fuzz", "--version"])) {
         bail!("cargo-fuzz is missing: cargo install --locked cargo-fuzz");
     }
     let mut report = Report::default();
-    for target in targets.iter().filter(|target| chosen.is_empty() || chosen.contains(&target.as_str())) {
+    if narrow {
+        test_narrow(&mut report);
+    }
+    for target in targets.iter().filter(|target| all || chosen.contains(&target.as_str())) {
         report.check(target, || {
             let limit = format!("-max_total_time={seconds}");
             let mut fuzz = cargo(&["fuzz", "run", target, "--", &limit]);
@@ -27,6 +39,21 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
         });
     }
     Ok(report.close())
+}
+
+/// The crates that count, store and parse, where `usize` has 32 bits.
+fn test_narrow(report: &mut Report) {
+    let libraries = output(&mut program("rustc", &["--print", "target-libdir", "--target", NARROW_TARGET]));
+    if !libraries.is_ok_and(|path| std::path::Path::new(path.trim()).exists()) {
+        return report.leave_out(NARROW, &format!("rustup target add {NARROW_TARGET}"));
+    }
+    report.check(NARROW, || {
+        let mut test = cargo(&["test", "--no-fail-fast", "--lib", "--tests", "--target", NARROW_TARGET]);
+        test.args(
+            ["codec", "core", "store"].iter().flat_map(|name| ["-p".to_owned(), format!("grovemq-{name}")]),
+        );
+        execute(test.env("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"))
+    });
 }
 
 fn arguments<'a>(args: &[&'a str]) -> Result<(u32, Vec<&'a str>)> {

@@ -369,3 +369,28 @@ fn d23_names_that_collide_for_one_seed_do_not_for_another() {
         assert!((75..190).contains(&still), "{still} of 1000 where 125 are to be expected");
     }
 }
+
+/// Fault E21: no clock, deadline or size is as wide as a machine word. All tests run as 32-bit programs in
+/// `cargo xtask nightly`; this one goes where the milliseconds need more.
+#[test]
+fn e21_deadlines_hold_beyond_32_bits_of_milliseconds() {
+    const FIFTY_DAYS: u64 = u32::MAX as u64 + 10_000;
+    let mut bench = Bench::new(settings());
+    bench.connect("stays", durable("stays", u32::MAX - 1));
+    bench.cut("stays");
+    for _ in 0..3 {
+        bench.wait(FIFTY_DAYS);
+        bench.connect("a", Connect { keep_alive: 10, ..v5("a") });
+        bench.wait(14_999);
+        assert_eq!(bench.take("a"), [""; 0]);
+        bench.wait(1);
+        assert_eq!(bench.take("a"), ["DISCONNECT KeepAliveTimeout", "closed"]);
+    }
+    bench.connect("short", durable("short", u32::MAX / 1000 + 20));
+    bench.cut("short");
+    bench.wait(FIFTY_DAYS);
+    assert_eq!(bench.len().0, 2);
+    bench.wait(20_000);
+    assert_eq!(bench.len().0, 1);
+    assert_eq!(bench.connect("stays", durable("stays", 0)), ["CONNACK Success present"]);
+}
