@@ -376,6 +376,15 @@ impl Outgoing {
         self.stored_of(gone)
     }
 
+    /// Takes out what its receiver may not have got, oldest first; of QoS 2 only what was never sent.
+    pub(crate) fn take_undelivered(&mut self) -> Vec<Arc<Message>> {
+        let inflight = core::mem::take(&mut self.inflight).into_iter();
+        let inflight = inflight.filter(|e| e.state == Some(Sender::AwaitPubAck) || e.new);
+        let queued = core::mem::take(&mut self.queue).into_iter();
+        let parcels = inflight.filter_map(|e| e.parcel).chain(queued);
+        parcels.map(|parcel| parcel.message).collect()
+    }
+
     /// Rights have changed: everything queued is to be compared with them before it is sent. What is in flight but was
     /// not sent on the present connection is compared at once; gives the places in the stored order of those that are gone.
     pub(crate) fn begin_recheck(

@@ -114,6 +114,23 @@ impl Router {
         self.read().trie.get(filter, group, session).copied()
     }
 
+    /// Another member of that group than this session: one that is connected, if there is one, and rather on the session's
+    /// own shard; else the next by `turn`.
+    pub(crate) fn other_member(
+        &self,
+        node: NodeId,
+        group: &str,
+        session: SessionRef,
+        turn: usize,
+    ) -> Option<Subscription> {
+        let index = self.read();
+        let others = index.trie.members(node, group).iter().filter(|m| m.session != session);
+        let rank = |m: &Subscription| (m.online, m.session.shard == session.shard);
+        let best = others.clone().map(rank).max()?;
+        let best = others.filter(|m| rank(m) == best);
+        best.clone().nth(turn % best.count().max(1)).copied()
+    }
+
     /// The filter a node stands for.
     pub fn filter(&self, node: NodeId) -> String {
         self.read().trie.filter(node)

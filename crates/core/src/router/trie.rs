@@ -162,6 +162,13 @@ impl Trie {
         }
     }
 
+    /// The members of a shared group.
+    pub fn members(&self, node: NodeId, group: &str) -> &[Subscription] {
+        let groups = self.nodes.get(node.0 as usize).and_then(|n| n.groups.as_ref());
+        let group = groups.and_then(|g| g.iter().find(|g| &*g.name == group));
+        group.map_or(&[], |g| &g.members)
+    }
+
     pub fn get(&self, filter: &str, group: Option<&str>, session: SessionRef) -> Option<&Subscription> {
         let node = self.nodes.get(self.find(filter)?.0 as usize)?;
         match group {

@@ -95,11 +95,12 @@ impl Shard {
     pub(super) fn end_session(&mut self, now: Time, session_key: Key) {
         self.send_will(now, session_key);
         self.clients.end_drops(now, session_key);
-        let Some(session) = self.clients.remove(session_key) else { return };
+        let Some(mut session) = self.clients.remove(session_key) else { return };
         self.router.remove_session();
         self.timers.stop(session.expires, Timer::SessionExpiry(session_key));
         let session_ref = SessionRef { shard: self.id, key: session_key };
         let stored = session.stored_id();
+        self.bequeath(now, session_ref, &mut session);
         let mut subscriptions = session.subscriptions.leave();
         self.router.unsubscribe_some(session_ref, subscriptions.by_ref().take(LEAVES_MAX));
         if subscriptions.len() > 0 {

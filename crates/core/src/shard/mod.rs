@@ -5,6 +5,7 @@
 //! [`Shard::poll_commit`] (store it, report it to [`Shard::handle_persisted`]) and [`Shard::poll_mail`], then sleep until [`Shard::next_timeout`] unless [`Shard::has_work`].
 
 mod auth;
+mod bequeath;
 mod census;
 mod clients;
 mod close;

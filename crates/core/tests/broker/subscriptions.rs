@@ -1,6 +1,7 @@
 //! Subscriptions and their options, shared groups, retained messages.
 
 use crate::bench::*;
+use crate::disk::Disk;
 use grovemq_codec::{Connect, Packet, PacketType, Publish, RetainHandling, SubscribeOptions};
 use grovemq_core::{Limits, ListenerLimits, ListenerSettings, Settings};
 
@@ -384,4 +385,41 @@ fn clients_inside() {
     bench.feed("b", &subscribe(&[("#", options(1)), ("$SYS/#", options(1))]));
     let received = ["a", "$SYS/broker/x"].map(|topic| bench.feed("b", &publish(1, 1, topic, "1")).join(", "));
     assert_eq!(received, ["PUBLISH a q1 #1 1, PUBACK #1", "PUBLISH $SYS/broker/x q1 #2 1, PUBACK #1"]);
+}
+
+/// Fault C10: what a member of a group left unanswered when its session ends goes to the other; QoS 2 only if it was not sent.
+#[test]
+fn c10_a_member_that_ends_with_messages_unanswered() {
+    for (shards, stored) in [(1, false), (1, true), (2, true)] {
+        let settings = with_limits(Limits { inflight_max: 2, ..Limits::default() });
+        let mut bench = if stored {
+            Bench::with_disk(settings, shards, Disk::default())
+        } else {
+            Bench::with_shards(settings, shards)
+        };
+        bench.connect("p", v5("p"));
+        for name in ["a", "b"] {
+            bench.connect(name, durable(name, 100));
+        }
+        bench.feed("a", &subscribe(&[("$share/g/t/+", options(2)), ("other", options(1))]));
+        for (id, qos) in [(1, 1), (2, 2), (3, 1), (4, 2)] {
+            bench.feed("p", &publish(qos, id, "t/x", &id.to_string()));
+        }
+        for id in 5..7 {
+            bench.feed("p", &publish(1, id, "other", "mine"));
+        }
+        assert_eq!(bench.take("a").len(), 2, "the window");
+        bench.feed("b", &subscribe(&[("$share/g/t/+", options(2))]));
+        bench.cut("a");
+        assert_eq!(bench.take("b"), NOTHING, "its session lives");
+        bench.wait(100_001);
+        let lines = bench.take("b");
+        let payloads: Vec<_> = lines.iter().map(|l| l.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(payloads, ["1", "3"], "the window; 2 was sent with QoS 2");
+        assert_eq!(bench.feed("b", &ack(PacketType::PubAck, 1)).len(), 1);
+        if stored {
+            assert_eq!(bench.disk.as_ref().unwrap().sessions(), ["b 1 2 0"], "3 and 4 are stored");
+        }
+        assert_eq!(bench.router.subscription_counts(), (0, 1));
+    }
 }
