@@ -42,6 +42,9 @@ const FORM: &[&str] = &[
     "`grovemq check FILE` tells all mistakes of a file with their places, and with `--effective` what the file amounts to.",
 ];
 
+/// Lines of the example are not longer.
+const COMMENT_COLUMNS: usize = 110;
+
 const PAGE: &str = "docs/mosquitto.conf.md";
 const MAN_PAGE: &str = "docs/man/mosquitto.conf.5";
 const OTHER_MAN_PAGE: &str = "docs/man/grovemq.conf.5";
@@ -111,6 +114,44 @@ fn man_page() -> String {
     }
     text.push_str(".SH \"SEE ALSO\"\n.BR mosquitto (8),\n.BR mosquitto_passwd (1)\n");
     text
+}
+
+/// A configuration file of comments alone, to take lines from.
+pub(crate) fn example() -> String {
+    let mut text = String::from("# Every directive there is. The manual says more: man mosquitto.conf\n");
+    for (option, chapter) in by_chapter() {
+        if let Some((title, intro)) = chapter {
+            let rule = "=".repeat(title.chars().count());
+            let _infallible = write!(text, "\n# {rule}\n# {title}\n# {rule}\n");
+            comment(&mut text, intro);
+        }
+        text.push('\n');
+        for paragraph in [option.help.to_owned(), facts(option).join(" ")] {
+            comment(&mut text, &paragraph.replace("**", ""));
+        }
+        let value =
+            option.default.split_whitespace().next().filter(|_| option.default.is_ascii()).unwrap_or("…");
+        let _infallible = writeln!(text, "#{} {value}", option.name);
+    }
+    text
+}
+
+/// A paragraph as lines of comments.
+fn comment(text: &mut String, paragraph: &str) {
+    let mut length = usize::MAX;
+    for word in paragraph.split_whitespace() {
+        let width = word.chars().count() + 1;
+        if length.saturating_add(width) > COMMENT_COLUMNS {
+            text.push_str(if length == usize::MAX { "#" } else { "\n#" });
+            length = 1;
+        }
+        text.push(' ');
+        text.push_str(word);
+        length += width;
+    }
+    if length != usize::MAX {
+        text.push('\n');
+    }
 }
 
 type Chapter = (&'static str, &'static str);
@@ -226,6 +267,20 @@ mod tests {
         }
         assert_eq!(page.matches("\n### `").count(), OPTIONS.len());
         assert_eq!(man_page().matches("\n.TP\n").count(), OPTIONS.len());
+    }
+
+    #[test]
+    fn the_example_is_comments_with_each_directive_once() {
+        let example = example();
+        for line in example.lines() {
+            assert!(line.is_empty() || line.starts_with('#'), "{line}");
+            assert!(line.chars().count() <= COMMENT_COLUMNS + 1 || !line.contains(' '), "{line}");
+        }
+        for option in OPTIONS {
+            let start = format!("#{} ", option.name);
+            assert_eq!(example.lines().filter(|line| line.starts_with(&start)).count(), 1, "{start}");
+        }
+        assert!(example.contains("\n# ========\n# Security\n# ========\n"));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! The chores: `cargo xtask test`, `bench`, `nightly`, `soak`, `faults`, `docs`.
+//! The chores: `cargo xtask test`, `bench`, `nightly`, `soak`, `faults`, `docs`, `dist`.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod bench;
+mod dist;
 mod docs;
 mod faults;
 mod guard;
@@ -25,7 +26,7 @@ cargo xtask test [SECTION…]   every check and test; or only these sections:
                               paho-mqtt and cargo-deny go below target/. What cannot be had is left out, and listed.
 
 cargo xtask nightly [STEP…]   codec, core and store tested as 32-bit programs (32-bit; needs rustup's i686-unknown-linux-musl),
-                              and each fuzz target for a minute (needs cargo-fuzz); or only these
+                              and each fuzz target for a minute (needs cargo-fuzz), then `dist --check`; or only these
       --seconds N             for so long instead
 
 cargo xtask bench             the release build and its peers, measured in turns; writes docs/benchmarks.md and .svg
@@ -51,6 +52,11 @@ cargo xtask faults [ID…]      what the broker must survive, with the result of
 
 cargo xtask docs              the reference of the configuration file, man pages and completions, made anew
 
+cargo xtask dist              static binary, folder for a container and Debian packages, in target/dist
+      --target NAME           for x86_64, aarch64 or armv7; may be repeated; another processor than this machine's needs
+                              Rust's standard library for it and cargo-zigbuild or a cross compiler
+      --check                 installs them in a fresh Debian and runs the lab's commands there (as root)
+
 cargo xtask --help            this
 ";
 
@@ -63,6 +69,7 @@ fn main() -> ExitCode {
         Some((&"nightly", rest)) => nightly::run(rest),
         Some((&"faults", rest)) => faults::run(rest),
         Some((&"soak", rest)) => soak::run(rest),
+        Some((&"dist", rest)) => dist::run(rest),
         Some((&"docs", rest)) => docs::run(rest),
         Some((&("--help" | "-h" | "help"), _)) => {
             print!("{HELP}");

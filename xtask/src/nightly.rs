@@ -1,8 +1,9 @@
-//! `cargo xtask nightly`: what takes longer than a change should wait for. Tests as 32-bit programs, and each fuzz target for
-//! a minute.
+//! `cargo xtask nightly`: what takes longer than a change should wait for. Tests as 32-bit programs, each fuzz target for
+//! a minute, and the packages.
 
 use anyhow::{Context, Result, bail};
 
+use crate::dist;
 use crate::report::Report;
 use crate::shell::{cargo, execute, output, program, repository, succeeds};
 
@@ -11,7 +12,8 @@ const NARROW: &str = "32-bit";
 /// Its programs run on 64-bit processors of the family, and are linked by what comes with Rust.
 const NARROW_TARGET: &str = "i686-unknown-linux-musl";
 
-/// The tests as 32-bit programs, then all targets of fuzz/Cargo.toml; or only what is named. True if nothing failed.
+/// The tests as 32-bit programs, then all targets of fuzz/Cargo.toml, then the packages; or only what is named. True if
+/// nothing failed.
 pub(crate) fn run(args: &[&str]) -> Result<bool> {
     let (seconds, mut chosen) = arguments(args)?;
     let all = chosen.is_empty();
@@ -37,6 +39,9 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
             // the sanitizer's compiler flags are unstable; the language is not
             execute(fuzz.env("RUSTC_BOOTSTRAP", "1"))
         });
+    }
+    if all {
+        dist::into(&mut report, &["--check"])?;
     }
     Ok(report.close())
 }

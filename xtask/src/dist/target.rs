@@ -1,0 +1,122 @@
+//! The processors programs are built for, and how.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::shell::{cargo, execute, output, program, succeeds, target};
+
+/// A kind of machine.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    /// As Rust calls it.
+    triple: &'static str,
+    /// As Debian calls it.
+    pub(crate) debian: &'static str,
+    /// The C compiler that builds and links for it on another machine, as Debian calls that.
+    compiler: &'static str,
+}
+
+const TARGETS: &[Target] = &[
+    Target {
+        name: "x86_64",
+        triple: "x86_64-unknown-linux-gnu",
+        debian: "amd64",
+        compiler: "x86_64-linux-gnu-gcc",
+    },
+    Target {
+        name: "aarch64",
+        triple: "aarch64-unknown-linux-gnu",
+        debian: "arm64",
+        compiler: "aarch64-linux-gnu-gcc",
+    },
+    Target {
+        name: "armv7",
+        triple: "armv7-unknown-linux-gnueabihf",
+        debian: "armhf",
+        compiler: "arm-linux-gnueabihf-gcc",
+    },
+];
+
+impl Target {
+    /// By its name or its triple.
+    pub(crate) fn find(name: &str) -> Result<&'static Self> {
+        let known = || TARGETS.iter().map(|target| target.name).collect::<Vec<_>>().join(", ");
+        let found = TARGETS.iter().find(|target| target.name == name || target.triple == name);
+        found.with_context(|| format!("no packages for `{name}`: there are {}", known()))
+    }
+
+    /// This machine's.
+    pub(crate) fn here() -> Result<&'static Self> {
+        let arch = std::env::consts::ARCH;
+        Self::find(if arch == "arm" { "armv7" } else { arch })
+    }
+
+    /// Why it cannot be built here, if it cannot.
+    pub(crate) fn left_out(&self) -> Option<String> {
+        if Self::here().is_ok_and(|here| here == self) {
+            None
+        } else if !has_standard_library(self.triple) {
+            Some(format!("its standard library is not installed: rustup target add {}", self.triple))
+        } else if !has_zigbuild() && !starts(self.compiler) {
+            Some(format!("neither cargo-zigbuild nor {} is installed", self.compiler))
+        } else {
+            None
+        }
+    }
+
+    /// The release build of the program.
+    pub(crate) fn build(&self) -> Result<PathBuf> {
+        if Self::here().is_ok_and(|here| here == self) {
+            execute(&mut release("build"))?;
+            return Ok(target().join("release/grovemq"));
+        }
+        let mut build = release(if has_zigbuild() { "zigbuild" } else { "build" });
+        build.args(["--target", self.triple]);
+        if !has_zigbuild() {
+            let triple = self.triple.replace('-', "_");
+            build.env(format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase()), self.compiler);
+            build.env(format!("CC_{triple}"), self.compiler);
+        }
+        execute(&mut build)?;
+        Ok(binary(self.triple))
+    }
+}
+
+/// The program for this processor without any library of the system, and how that was done: with musl where that is
+/// installed, else with glibc.
+pub(crate) fn build_static() -> Result<(PathBuf, &'static str)> {
+    let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let mut build = release("build");
+    if has_standard_library(&musl) && starts("musl-gcc") {
+        execute(build.args(["--target", &musl]))?;
+        return Ok((binary(&musl), "musl"));
+    }
+    let gnu = Target::here()?.triple;
+    // a target by name, so that the flags are not for build scripts and macros
+    execute(build.args(["--target", gnu]).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    Ok((binary(gnu), "glibc"))
+}
+
+fn release(how: &str) -> Command {
+    cargo(&[how, "--release", "--locked", "--package", "grovemq"])
+}
+
+fn binary(triple: &str) -> PathBuf {
+    target().join(triple).join("release/grovemq")
+}
+
+fn has_standard_library(triple: &str) -> bool {
+    let root = output(&mut program("rustc", &["--print", "sysroot"])).unwrap_or_default();
+    Path::new(root.trim()).join("lib/rustlib").join(triple).join("lib").is_dir()
+}
+
+fn has_zigbuild() -> bool {
+    succeeds(&mut cargo(&["zigbuild", "--help"]))
+}
+
+fn starts(compiler: &str) -> bool {
+    succeeds(&mut program(compiler, &["--version"]))
+}
