@@ -233,9 +233,15 @@ fn service_manual_example_and_thing_are_there() {
     let version = machine.says("tail -n 20 /var/log/mosquitto/mosquitto.log");
     assert!(version.contains("mosquitto version "), "{version}");
 
-    for page in ["mosquitto.conf", "grovemq.conf"] {
+    for (page, text) in [
+        ("mosquitto", "--config-file"),
+        ("mosquitto.conf", "allow_anonymous"),
+        ("mosquitto_pub", "--topic"),
+        ("grovemq.conf", "allow_anonymous"),
+        ("grovemq-sub", "--topic"),
+    ] {
         let shown = machine.run(&format!("man {page}")).success().text();
-        assert!(shown.contains("allow_anonymous"), "{page}: {shown}");
+        assert!(shown.contains(text), "{page}: {shown}");
     }
     let lines = "cp /usr/share/doc/mosquitto/examples/mosquitto.conf.gz ~ && gunzip mosquitto.conf.gz && cat mosquitto.conf";
     let example = machine.run(lines).success().text();

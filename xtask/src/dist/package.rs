@@ -18,8 +18,14 @@ const ORIGINAL: &str = "2.0.22";
 /// `GROVEMQ_MAINTAINER` names who publishes the packages.
 const MAINTAINER: &str = "GroveMQ contributors <contributors@grovemq.invalid>";
 /// Commands of the original that are this program; the broker is where daemons are.
-const ORIGINAL_TOOLS: &[&str] =
-    &["mosquitto_pub", "mosquitto_sub", "mosquitto_rr", "mosquitto_passwd", "mosquitto_signal"];
+const ORIGINAL_TOOLS: &[&str] = &[
+    "mosquitto_pub",
+    "mosquitto_sub",
+    "mosquitto_rr",
+    "mosquitto_passwd",
+    "mosquitto_ctrl",
+    "mosquitto_signal",
+];
 
 /// The program, its service and its documentation.
 pub(crate) fn grovemq(target: &Target, binary: &Path, libraries: &str, out: &Path) -> Result<PathBuf> {
@@ -45,6 +51,8 @@ pub(crate) fn names(out: &Path) -> Result<PathBuf> {
     tree.link("../bin/grovemq", "usr/sbin/mosquitto")?;
     for tool in ORIGINAL_TOOLS {
         tree.link("grovemq", &format!("usr/bin/{tool}"))?;
+        // the shell looks for them by the command's name; the file itself knows all names
+        tree.link("grovemq", &format!("usr/share/bash-completion/completions/{tool}"))?;
     }
     let ours = repository().join("packaging/grovemq-mosquitto");
     tree.file(&ours.join("mosquitto.conf"), "etc/mosquitto/mosquitto.conf", 0o644)?;
@@ -260,6 +268,17 @@ mod tests {
             }
             assert!(control.contains(&format!("Package: {name}\n")));
         }
+    }
+
+    #[test]
+    fn each_command_with_a_page_by_the_originals_name_is_there_by_that_name() {
+        let pages = sorted(&repository().join("docs/man")).unwrap();
+        let pages = pages.iter().filter_map(|path| file_name(path).unwrap().strip_suffix(".1"));
+        let mut named: Vec<&str> = pages.filter(|name| name.starts_with("mosquitto_")).collect();
+        let mut tools = ORIGINAL_TOOLS.to_vec();
+        named.sort_unstable();
+        tools.sort_unstable();
+        assert_eq!(tools, named);
     }
 
     #[test]
