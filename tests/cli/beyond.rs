@@ -117,3 +117,28 @@ fn a_wrong_password_is_not_tried_again() {
     let end = Program::run(&mut tool("pub", broker.port(), &args), b"", SOON);
     assert_eq!(end.code, 5, "{end:?}");
 }
+
+/// Debian's 2.0 has not these yet; they are of the original's 2.1.
+#[test]
+fn the_rate_and_a_watched_screen_and_chance() {
+    let broker = Broker::ours();
+    let start = |args: &[&str]| Program::start(&mut tool("sub", broker.port(), args));
+    let rate = start(&["-t", "#", "--message-rate"]);
+    broker.wait_for_log("Sending SUBACK");
+    publish(broker.port(), &["-t", "a/1", "-m", "x"]);
+    rate.wait_for_stdout("1 messages/s", SOON);
+    for topic in ["k/1", "k/2"] {
+        publish(broker.port(), &["-t", topic, "-m", "kept", "-r"]);
+    }
+    let watched = start(&["-t", "k/+", "-w", "-v", "-C", "2"]).finish(SOON).success().text();
+    assert!(watched.starts_with("\x1b[2J\x1b[1;1Hk/") && watched.contains("\x1b[2;1Hk/"), "{watched:?}");
+    let all = start(&["-t", "k/+", "--random-filter", "100", "-C", "2"]).finish(SOON).success().text();
+    assert_eq!(all, "kept\nkept\n");
+    let args = ["-t", "many", "--random-filter", "50", "-C", "200"];
+    let some = start(&args);
+    broker.wait_for_log("many (QoS 0)");
+    publish(broker.port(), &["-t", "many", "-m", "x", "--repeat", "200"]);
+    let printed = some.finish(SOON).success().text().lines().count();
+    // outside of this once in 10^18 runs
+    assert!((35..165).contains(&printed), "{printed}");
+}

@@ -25,6 +25,7 @@ mod publish;
 mod record;
 mod recording;
 mod replay;
+mod screen;
 mod service;
 mod signal;
 mod store;

@@ -3,6 +3,7 @@
 //! What the tools' table and the help texts say is all there is; nothing is written twice.
 
 mod completions;
+mod table;
 
 use crate::exit::Exit;
 use crate::flags::{self, Tool};
@@ -100,6 +101,7 @@ pub(crate) fn files() -> Vec<(String, String)> {
             files.push((format!("man/{original}.{section}"), link));
         }
     }
+    files.push(("tools.md".to_owned(), table::page()));
     files.push(("completions/grovemq.bash".to_owned(), completions::bash()));
     files.push(("completions/_grovemq".to_owned(), completions::zsh()));
     files.push(("completions/grovemq.fish".to_owned(), completions::fish()));

@@ -5,8 +5,10 @@ use crate::exit::Exit;
 use crate::flags::high::{Request, Subscribing};
 use crate::format::Printed;
 use crate::payload;
+use crate::screen::Screen;
 use crate::tally::Tally;
 use crate::watch::{self, Loss, Watch};
+use grovemq_auth::password::os_random;
 use grovemq_client::{
     Client, Direction, Error, Event, Events, Message, PacketNote, Publication, PublishAck, Qos, ReasonCode,
     Received, Subscription, Version, topic,
@@ -14,7 +16,8 @@ use grovemq_client::{
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
 use std::pin::pin;
-use tokio::time::{Instant, sleep_until};
+use std::time::Duration;
+use tokio::time::{Instant, interval_at, sleep_until};
 
 /// Subscribes, prints, and gives the exit code.
 pub(crate) fn run(plan: &Subscribing) -> Exit {
@@ -42,6 +45,8 @@ pub(crate) fn run(plan: &Subscribing) -> Exit {
             held: VecDeque::new(),
             left: plan.count,
             tally: plan.count_by.map(Tally::new),
+            screen: plan.watch.then(Screen::default),
+            rate: 0,
             end: None,
         }
         .run()
@@ -50,6 +55,7 @@ pub(crate) fn run(plan: &Subscribing) -> Exit {
 }
 
 const OUTPUT_BYTES: usize = 64 << 10;
+const SECOND: Duration = Duration::from_secs(1);
 
 struct Subscriber<'a, W> {
     plan: &'a Subscribing,
@@ -65,6 +71,9 @@ struct Subscriber<'a, W> {
     left: Option<u32>,
     /// Counts instead of printing.
     tally: Option<Tally>,
+    screen: Option<Screen>,
+    /// Messages of this second, where they are counted.
+    rate: u64,
     /// How it ends, once that is certain.
     end: Option<Exit>,
 }
@@ -79,26 +88,12 @@ impl<W: Write> Subscriber<'_, W> {
         let mut too_late = pin!(sleep_until(deadline));
         let (mut is_online, mut is_asking, mut leaves_early) = (false, true, false);
         let mut published = None;
+        let mut second = interval_at(Instant::now() + SECOND, SECOND);
         while self.end.is_none() {
             tokio::select! {
                 biased;
                 event = events.next() => {
-                    let mut next = event;
-                    if next.is_none() {
-                        self.end = Some(Exit::FAILURE);
-                    }
-                    while let Some(event) = next.take().filter(|_| self.end.is_none()) {
-                        is_online = match event {
-                            Event::Connected(_) => true,
-                            Event::Disconnected(_) => false,
-                            _ => is_online,
-                        };
-                        if let Err(error) = self.take(event, &client).await {
-                            return broken_output(&error, self.plan);
-                        }
-                        next = if self.end.is_none() { events.try_next() } else { None };
-                    }
-                    if let Err(error) = self.out.flush() {
+                    if let Err(error) = self.take_all(event, &mut events, &client, &mut is_online).await {
                         return broken_output(&error, self.plan);
                     }
                 }
@@ -124,6 +119,11 @@ impl<W: Write> Subscriber<'_, W> {
                     leaves_early = true;
                     self.end = Some(Exit::OK);
                 }
+                _ = second.tick(), if self.plan.message_rate => {
+                    if let Err(error) = self.print_rate() {
+                        return broken_output(&error, self.plan);
+                    }
+                }
                 () = &mut too_late, if self.plan.wait.is_some() => {
                     self.plan.session.complain("Timed out");
                     leaves_early = true;
@@ -139,6 +139,35 @@ impl<W: Write> Subscriber<'_, W> {
             Ok(()) => self.end.unwrap_or(Exit::OK),
             Err(error) => broken_output(&error, self.plan),
         }
+    }
+
+    /// This event, and all that are there already.
+    async fn take_all(
+        &mut self,
+        event: Option<Event>,
+        events: &mut Events,
+        client: &Client,
+        is_online: &mut bool,
+    ) -> io::Result<()> {
+        let mut next = event;
+        if next.is_none() {
+            self.end = Some(Exit::FAILURE);
+        }
+        while let Some(event) = next.take().filter(|_| self.end.is_none()) {
+            *is_online = match event {
+                Event::Connected(_) => true,
+                Event::Disconnected(_) => false,
+                _ => *is_online,
+            };
+            self.take(event, client).await?;
+            next = if self.end.is_none() { events.try_next() } else { None };
+        }
+        self.out.flush()
+    }
+
+    fn print_rate(&mut self) -> io::Result<()> {
+        let count = std::mem::take(&mut self.rate);
+        writeln!(self.out, "{count} messages/s").and_then(|()| self.out.flush())
     }
 
     fn print_tally(&mut self) -> io::Result<()> {
@@ -278,8 +307,10 @@ impl<W: Write> Subscriber<'_, W> {
         if message.retain && self.plan.no_retained {
             return Ok(());
         }
+        self.rate += 1;
         match &mut self.tally {
             Some(tally) => tally.add(&message.topic),
+            None if self.plan.message_rate || !is_chosen(self.plan.random_filter) => {}
             None => self.print(received)?,
         }
         if let (Some(Request { latency: true, .. }), Some(asked)) = (&self.plan.request, self.asked) {
@@ -295,30 +326,45 @@ impl<W: Write> Subscriber<'_, W> {
     }
 
     fn print(&mut self, received: &Received) -> io::Result<()> {
-        let message = &received.message;
-        let line_end: &[u8] = if self.plan.line_end { b"\n" } else { b"" };
-        if let Some(format) = &self.plan.format {
-            if format.print(&mut self.out, received, self.plan.pretty)? == Printed::NotJson {
-                let topic = &message.topic;
-                let line = format!("Error: Message payload is not valid JSON on topic {topic}.");
-                self.plan.session.complain(&line);
-            }
-            return self.out.write_all(line_end);
-        }
-        let colours = self.plan.colours;
-        let topic =
-            colours.paint(if message.retain { Style::Retained } else { Style::Topic }, &message.topic);
-        if message.payload.is_empty() {
-            let shown = self.plan.verbose && self.plan.line_end;
-            let null = colours.paint(Style::Aside, "(null)");
-            return if shown { writeln!(self.out, "{topic} {null}") } else { Ok(()) };
-        }
-        if self.plan.verbose {
-            write!(self.out, "{topic} ")?;
-        }
-        self.out.write_all(&message.payload)?;
-        self.out.write_all(line_end)
+        let Some(screen) = &mut self.screen else { return print(self.plan, &mut self.out, received) };
+        let mut line = Vec::new();
+        print(self.plan, &mut line, received)?;
+        screen.show(&mut self.out, &received.message.topic, &line)
     }
+}
+
+/// Prints a message as the options want it.
+fn print(plan: &Subscribing, out: &mut dyn Write, received: &Received) -> io::Result<()> {
+    let message = &received.message;
+    let line_end: &[u8] = if plan.line_end { b"\n" } else { b"" };
+    if let Some(format) = &plan.format {
+        if format.print(out, received, plan.pretty)? == Printed::NotJson {
+            let topic = &message.topic;
+            let line = format!("Error: Message payload is not valid JSON on topic {topic}.");
+            plan.session.complain(&line);
+        }
+        return out.write_all(line_end);
+    }
+    let colours = plan.colours;
+    let topic = colours.paint(if message.retain { Style::Retained } else { Style::Topic }, &message.topic);
+    if message.payload.is_empty() {
+        let shown = plan.verbose && plan.line_end;
+        let null = colours.paint(Style::Aside, "(null)");
+        return if shown { writeln!(out, "{topic} {null}") } else { Ok(()) };
+    }
+    if plan.verbose {
+        write!(out, "{topic} ")?;
+    }
+    out.write_all(&message.payload)?;
+    out.write_all(line_end)
+}
+
+/// Whether chance wants a message printed; without chance, all are.
+fn is_chosen(per_thousand: Option<u32>) -> bool {
+    let Some(per_thousand) = per_thousand else { return true };
+    let mut bytes = [0; 4];
+    let drawn = os_random(&mut bytes).map(|()| u32::from_le_bytes(bytes) % 1000);
+    drawn.is_ok_and(|drawn| drawn < per_thousand)
 }
 
 async fn outcome_of(published: &mut Option<Publication>) -> Result<PublishAck, Error> {

@@ -38,11 +38,6 @@ pub(crate) const REFUSED: &[Refused] = &[
         tools: ORIGINALS,
         why: "Service records are not looked up here: name the host by -h.",
     },
-    Refused {
-        names: &["--message-rate", "--random-filter", "-w", "--watch"],
-        tools: SUB,
-        why: "This version does not have it yet.",
-    },
 ];
 
 pub(crate) const FLAGS: &[Flag] = &[
@@ -286,6 +281,33 @@ pub(crate) const FLAGS: &[Flag] = &[
         tools: SUB,
         help: "Have the server forget each retained message that comes. -T spares what it names.",
         action: Action::Switch(|low| low.remove_retained = true),
+    },
+    Flag {
+        short: None,
+        long: Some("message-rate"),
+        tools: SUB,
+        help: "Print no messages, but each second how many came.",
+        action: Action::Switch(|low| low.message_rate = true),
+    },
+    Flag {
+        short: None,
+        long: Some("random-filter"),
+        tools: SUB,
+        help: "Print so many percent of the messages, chosen at random: 0.1 to 100.",
+        action: value!("percent", "no chance", "--random-filter", |low, v| {
+            let percent = v.text.to_str().and_then(|text| text.trim().parse::<f64>().ok());
+            let percent = percent.filter(|percent| (0.1..=100.0).contains(percent));
+            let percent = percent.ok_or("--random-filter chance must be between 0.1 and 100.0")?;
+            low.random_filter = (1..=1000).find(|&n| f64::from(n) >= (percent * 10.0).floor());
+            Ok(())
+        }),
+    },
+    Flag {
+        short: Some('w'),
+        long: Some("watch"),
+        tools: SUB,
+        help: "Print each topic's latest message in a row of its own, which it keeps.",
+        action: Action::Switch(|low| low.watch = true),
     },
     Flag {
         short: None,

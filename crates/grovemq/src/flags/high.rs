@@ -59,6 +59,12 @@ pub(crate) struct Subscribing {
     pub no_retained: bool,
     pub retained_only: bool,
     pub remove_retained: bool,
+    /// Each topic has its place on the screen.
+    pub watch: bool,
+    /// Print how many messages come, instead of them.
+    pub message_rate: bool,
+    /// How many of a thousand messages are printed.
+    pub random_filter: Option<u32>,
     /// Count instead of printing.
     pub count_by: Option<CountBy>,
     pub colours: Palette,
@@ -168,6 +174,9 @@ impl Subscribing {
             no_retained: low.no_retained,
             retained_only: low.retained_only,
             remove_retained: low.remove_retained,
+            watch: low.watch,
+            message_rate: low.message_rate,
+            random_filter: low.random_filter,
             count_by: low.count_by,
             colours: low.colour.unwrap_or_default().for_stdout(),
             request: None,

@@ -52,6 +52,10 @@ pub(crate) struct Low {
     pub no_retained: bool,
     pub retained_only: bool,
     pub remove_retained: bool,
+    pub watch: bool,
+    pub message_rate: bool,
+    /// Per thousand.
+    pub random_filter: Option<u32>,
     pub retain_as_published: bool,
     pub retain_handling: Option<RetainHandling>,
     pub json: bool,

@@ -168,6 +168,7 @@ fn wrong_command_lines() {
         assert_eq!(complaint(Tool::Sub, line), text, "sub {line}");
     }
     for (tool, line, text) in [
+        (Tool::Sub, "--random-filter 0", "Error: --random-filter chance must be between 0.1 and 100.0"),
         (Tool::Pub, "-t a/#", "Error: Invalid publish topic 'a/#', does it contain '+' or '#'?"),
         (Tool::Pub, "-m a -n", "Error: Only one type of message can be sent at once."),
         (Tool::Pub, "--repeat 0", "Error: --repeat argument must be >0."),
