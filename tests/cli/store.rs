@@ -118,6 +118,17 @@ fn what_debian_left_can_be_imported() {
     assert!(end.stderr.contains(&format!("Imported {ALL}.")), "{end:?}");
     let text = store("export", &[dir.path()]).success().text();
     assert!(text.contains("\"client_id\":\"first\"") && text.contains("\"payload\":\"kept\""), "{text}");
+
+    // and looked at as it is
+    assert_eq!(store("export", &[&file]).success().text().lines().count(), text.lines().count());
+    let checked = store("check", &[&file]).success().text();
+    assert!(checked.ends_with(&format!("mosquitto.db: sound. There are {ALL}.\n")), "{checked}");
+    let stats = store("stats", &[&file]).success().text();
+    let words: Vec<&str> = stats.split_whitespace().collect();
+    assert!(words.join(" ").contains("retained 1 damaged 0 largest queues: 2 first 1 second"), "{stats}");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() - 3]).unwrap();
+    refused(&store("check", &[&file]), 1, "Damaged and left out: ");
 }
 
 #[test]

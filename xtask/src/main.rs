@@ -40,6 +40,11 @@ cargo xtask bench             the release build and its peers, measured in turns
       --only NAME[,NAME…]     these scenarios, nothing is written; a wrong name shows all
       --write                 writes all the same
 
+cargo xtask bench --durable   what it costs that messages are on disk before they are acknowledged
+      --dir PATH              a folder on the disk to be measured (below target/)
+      --binary PATH           as above
+      --quick                 one second each, 50,000 messages instead of a million
+
 cargo xtask bench --guard     instructions per message in the core, against the committed figures (needs valgrind)
       --update                writes them anew
 

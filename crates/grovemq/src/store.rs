@@ -2,7 +2,7 @@
 
 use crate::Call;
 use crate::exit::Exit;
-use grovemq_store::{Disk, Error, Memory, Options, Recovery, Saved, Store};
+use grovemq_store::{Disk, Error, Memory, Options, Original, Recovery, Saved, Store};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -62,7 +62,8 @@ pub(crate) fn help(program: &str) -> String {
          export   writes sessions, their messages and retained messages as JSON lines, to standard output or a new FILE\n \
          import   adds what is in FILE, such JSON lines or a mosquitto.db of Mosquitto up to 2.1; makes the store if\n          \
          there is none. A session that is there already is refused, a retained message is replaced.\n\n\
-         DIR is the broker's persistence_location, or the store in it. stats, check and export change nothing there.\n\
+         DIR is the broker's persistence_location, or the store in it. stats, check and export change nothing there, and\n\
+         take a mosquitto.db in its place.\n\
          Run it as the user of the broker, who has to be able to read what is imported.\n\n\
          Exit codes: 0, or 1 with an error or where something is damaged.\n"
     )
@@ -142,10 +143,10 @@ fn export(dir: &OsString, file: Option<&OsString>) -> Result<Exit, String> {
         // the messages are for the broker's user only
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let made = made.map_err(|e| told(Error::io(path, "create", e)))?;
-        grovemq_store::export(&mut store, epoch, &mut BufWriter::new(&made))
+        grovemq_store::export(&mut *store, epoch, &mut BufWriter::new(&made))
             .and_then(|found| made.sync_all().map(|()| found).map_err(|e| Error::io(path, "write", e)))
     } else {
-        grovemq_store::export(&mut store, epoch, &mut BufWriter::new(io::stdout().lock()))
+        grovemq_store::export(&mut *store, epoch, &mut BufWriter::new(io::stdout().lock()))
     };
     match found {
         // a reader that has seen enough is no failure
@@ -217,16 +218,25 @@ fn import(dir: &OsString, file: &OsString) -> Result<Exit, String> {
     Ok(exit)
 }
 
-fn open_to_read(dir: &OsString, epoch: SystemTime) -> Result<(Disk, PathBuf), String> {
+fn open_to_read(dir: &OsString, epoch: SystemTime) -> Result<(Box<dyn Store>, PathBuf), String> {
     let dir = Path::new(dir);
     if !dir.exists() {
         return Err(format!("{}: there is no such directory", dir.display()));
+    }
+    if is_of_original(dir) {
+        return Ok((Box::new(Original::read(dir, epoch).map_err(told)?), dir.to_owned()));
     }
     let path = place(dir);
     if !path.exists() {
         return Err(format!("{}: there is no store in it", dir.display()));
     }
-    Ok((Disk::open_to_read(&path, epoch).map_err(told)?, path))
+    Ok((Box::new(Disk::open_to_read(&path, epoch).map_err(told)?), path))
+}
+
+fn is_of_original(path: &Path) -> bool {
+    let begin =
+        || File::open(path).and_then(|file| BufReader::new(file).fill_buf().map(|b| b.first().copied()));
+    path.is_file() && begin().is_ok_and(|first| first == Some(FIRST_OF_ORIGINAL))
 }
 
 /// The store that is meant by a directory: itself, or the one in it.

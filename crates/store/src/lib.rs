@@ -16,6 +16,7 @@ mod index;
 mod log;
 mod memory;
 mod mosquitto_db;
+mod original;
 mod picture;
 mod segment;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use disk::{Disk, Mode, Options};
 pub use error::{Error, Limit};
 pub use memory::Memory;
 pub use mosquitto_db::{parse_mosquitto_db, read_mosquitto_db};
+pub use original::Original;
 pub use picture::Picture;
 pub use transfer::{export, import, take_over};
 

@@ -5,6 +5,7 @@
 //! median of the rounds counts. Compare the ratios of one run, not the figures of two.
 
 mod brokers;
+mod durable;
 mod page;
 mod scenarios;
 mod starts;
@@ -44,6 +45,10 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
             ["--update"] => guard::run(true)?,
             [other, ..] => bail!("--guard goes with --update alone, not `{other}`"),
         }
+        return Ok(true);
+    }
+    if let ["--durable", rest @ ..] = args {
+        durable::run(rest)?;
         return Ok(true);
     }
     let options = Options::parse(args)?;
