@@ -19,9 +19,9 @@ mount -t tmpfs none run
 mkdir run/lock packages
 # Debian's init script expects it of its unit
 mkdir -m 777 run/mosquitto
-cp "$PACKAGES"/*.deb packages
+cp "$PACKAGES"/*_"$(chroot . dpkg --print-architecture)".deb "$PACKAGES"/*_all.deb packages
 cp -r "$PACKAGES/container" packages
-ip link set lo up
+chroot . ip link set lo up
 chroot . useradd --create-home --shell /bin/bash pi
 echo 'pi ALL=(ALL) NOPASSWD: ALL' > etc/sudoers.d/pi
 # the host's name, which sudo looks for

@@ -223,7 +223,14 @@ impl Tree {
             .replace("@MAINTAINER@", maintainer.as_deref().unwrap_or(MAINTAINER))
             .replace("@SIZE@", size.split_whitespace().next().unwrap_or("0"));
         self.write(control.as_bytes(), "DEBIAN/control", 0o644)?;
-        let package = self.out.join(format!("{}_{VERSION}_{architecture}.deb", self.name));
+        let (name, end) = (format!("{}_", self.name), format!("_{architecture}.deb"));
+        // of another version, from another day
+        for old in sorted(&self.out)? {
+            if file_name(&old)?.strip_prefix(&name).is_some_and(|rest| rest.ends_with(&end)) {
+                std::fs::remove_file(&old).with_context(|| old.display().to_string())?;
+            }
+        }
+        let package = self.out.join(format!("{name}{VERSION}{end}"));
         let mut pack = program("dpkg-deb", &["--root-owner-group", "-Zxz", "--build"]);
         // the same contents make the same package
         if let Ok(time) = output(&mut program("git", &["log", "-1", "--format=%ct"])) {
