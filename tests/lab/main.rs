@@ -7,6 +7,7 @@
 
 mod access;
 mod bench;
+mod coap;
 mod commands;
 mod paho_thing;
 mod passwords;

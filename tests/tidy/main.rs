@@ -20,9 +20,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("store", &["codec", "core"]),
     ("auth", &["codec"]),
     ("grovepi", &[]),
+    ("coap", &[]),
     ("client", &["auth", "codec", "core", "net"]),
-    ("broker", &["auth", "client", "codec", "config", "core", "net", "store"]),
-    ("thing", &["client", "codec", "grovepi"]),
+    ("broker", &["auth", "client", "coap", "codec", "config", "core", "net", "store"]),
+    ("thing", &["client", "coap", "codec", "grovepi"]),
     ("grovemq", &["auth", "broker", "client", "codec", "config", "grovepi", "store", "thing"]),
 ];
 
@@ -34,6 +35,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("auth", &["tokio", "mio", "socket2"]),
     ("net", &["tokio"]),
     ("store", &["tokio", "mio", "socket2"]),
+    ("coap", &["tokio", "mio", "socket2"]),
     ("grovepi", &["tokio", "mio", "linux-embedded-hal"]),
     ("broker", &["linux-embedded-hal"]),
 ];

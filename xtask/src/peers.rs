@@ -14,6 +14,7 @@ const DEBIAN: &[(&str, &str, &str)] = &[
     ("tshark", "tshark", "tshark"),
     ("openssl", "openssl", "openssl"),
     ("strace", "strace", "strace"),
+    ("coap-client-notls", "libcoap3-bin", "libcoap"),
 ];
 
 const PAHO: &str = "paho-mqtt==2.1.0";

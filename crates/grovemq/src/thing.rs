@@ -5,10 +5,11 @@ use crate::exit::Exit;
 use grovemq_thing::config::BoardSetting;
 use grovemq_thing::{BoardChoice, Config, ConfigError, Log};
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 const HELP: &str = "\
-[-c thing.toml] [-h host] [-p port] [--board board] [-v]
+[-c thing.toml] [-h host] [-p port] [--board board] [--coap] [-v]
        grovemq thing check thing.toml…
        grovemq thing schema
 
@@ -19,6 +20,8 @@ const HELP: &str = "\
       --board BOARD     The I2C bus of a GrovePi board, such as /dev/i2c-1, or 'simulated', or 'unix:'
                         and the socket of 'grovemq board'. If neither this nor the file says which:
                         /dev/i2c-1 if it is there, else simulated.
+      --coap[=ADDRESS]  Serve the sensors, actuators and clocks over CoAP, too: at this address with its port, or at
+                        port 5683 of the thing's address, or of all. Whoever reaches it may read and set them.
   -v, --verbose         Print each reading and each message.
       --help            Print this help.
 
@@ -43,12 +46,22 @@ pub(crate) fn run(call: &Call) -> Exit {
     }
 }
 
+const COAP_PORT: u16 = 5683;
+
+/// Where CoAP is to be served.
+#[derive(Debug, PartialEq)]
+enum Coap {
+    Usual,
+    At(SocketAddr),
+}
+
 #[derive(Debug, Default, PartialEq)]
 struct Options {
     config: Option<PathBuf>,
     host: Option<String>,
     port: Option<u16>,
     board: Option<BoardSetting>,
+    coap: Option<Coap>,
     verbose: bool,
 }
 
@@ -75,6 +88,13 @@ impl Options {
                         Some(port.ok_or_else(|| format!("Invalid port given: {}", value.display()))?);
                 }
                 "--board" => options.board = Some(board(value()?)),
+                "--coap" => options.coap = Some(Coap::Usual),
+                other if other.starts_with("--coap=") => {
+                    let address = other.trim_start_matches("--coap=").parse();
+                    let invalid =
+                        |_| format!("Invalid address given: {other}. It is an IP address and a port.");
+                    options.coap = Some(Coap::At(address.map_err(invalid)?));
+                }
                 other if !other.starts_with('-') => {
                     return Err(format!("Unknown argument '{}'. A file goes behind -c.", arg.display()));
                 }
@@ -103,6 +123,14 @@ impl Options {
         }
         if let Some(board) = &self.board {
             config.board = board.clone();
+        }
+        match self.coap {
+            Some(Coap::At(address)) => config.coap = Some(address),
+            Some(Coap::Usual) => {
+                let address = config.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+                config.coap = Some(SocketAddr::new(address, COAP_PORT));
+            }
+            None => {}
         }
         Ok(config)
     }
@@ -226,9 +254,10 @@ mod tests {
             host: Some("h".to_owned()),
             port: Some(2),
             board: Some(BoardSetting::Simulated),
+            coap: Some(Coap::Usual),
             verbose: true,
         };
-        assert_eq!(parse("-c a.toml -h h -p 2 --board simulated -v"), Ok(Some(expected)));
+        assert_eq!(parse("-c a.toml -h h -p 2 --board simulated --coap -v"), Ok(Some(expected)));
         let bus = parse("--board /dev/i2c-7").unwrap().unwrap().board;
         assert_eq!(bus, Some(BoardSetting::I2c("/dev/i2c-7".into())));
         assert_eq!(parse("-v --help"), Ok(None));
@@ -238,6 +267,7 @@ mod tests {
     fn mistakes_are_named() {
         for (line, error) in [
             ("-c", "-c needs a value."),
+            ("--coap=5683", "Invalid address given: --coap=5683. It is an IP address and a port."),
             ("-p 0", "Invalid port given: 0"),
             ("--bord x", "Unknown option '--bord'."),
             ("a.toml", "Unknown argument 'a.toml'. A file goes behind -c."),

@@ -49,7 +49,7 @@ mod sensors;
 pub(crate) mod stimuli;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub struct Config {
     /// What `{ip}` is instead of an interface's address.
     pub address: Option<IpAddr>,
     pub board: BoardSetting,
+    /// Serve the resources over CoAP at this address, too.
+    pub coap: Option<SocketAddr>,
     /// Topic of the availability messages, see [`crate::run`].
     pub availability: Template,
     /// Introduce the resources to Home Assistant.
@@ -392,6 +394,7 @@ impl Default for Config {
             broker: Broker::default(),
             interface: None,
             address: None,
+            coap: None,
             board: BoardSetting::Auto,
             availability: Template::beside_ip("availability"),
             home_assistant: None,

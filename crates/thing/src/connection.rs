@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use grovemq_client::{Client, Error as ClientError, Event, Events, Message, ReasonCode, Version};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -13,6 +13,7 @@ use crate::actuator::ActuatorTask;
 use crate::availability::Faults;
 use crate::board::BoardLink;
 use crate::discovery;
+use crate::face::{Order, Present};
 use crate::log::Log;
 use crate::plan::{Plan, PlannedActuator};
 use crate::rule::{Act, Follower};
@@ -39,6 +40,7 @@ pub(crate) struct Connection<'a> {
     told: Option<String>,
     subscribed: Arc<AtomicBool>,
     lamps: Vec<Lamp<'a>>,
+    present: Present,
     tasks: JoinSet<()>,
     log: Log,
 }
@@ -58,19 +60,26 @@ struct Lamp<'a> {
 
 impl<'a> Connection<'a> {
     /// Starts the client and the tasks; nothing is waited for.
-    pub(crate) fn start(plan: &'a Plan, version: Version, board: &BoardLink, log: &Log) -> Self {
+    pub(crate) fn start(
+        plan: &'a Plan,
+        version: Version,
+        board: &BoardLink,
+        present: &Present,
+        log: &Log,
+    ) -> Self {
         let (client, events) = Client::start(plan.client_options(version));
         let online = watch::Sender::new(None);
         let faults = Faults::new(log.clone());
         let mut tasks = JoinSet::new();
-        for planned in plan.sensors.iter().cloned() {
+        for (index, planned) in plan.sensors.iter().cloned().enumerate() {
             let (board, client, faults, log) = (board.clone(), client.clone(), faults.clone(), log.clone());
-            let online = online.subscribe();
-            tasks.spawn(SensorTask { planned, board, client, online, faults, log }.run());
+            let (online, present) = (online.subscribe(), present.clone());
+            tasks.spawn(SensorTask { planned, board, client, index, present, online, faults, log }.run());
         }
         let mut lamps = Vec::with_capacity(plan.actuators.len());
-        for planned in &plan.actuators {
+        for (index, planned) in plan.actuators.iter().enumerate() {
             let follower = Follower::new(&planned.actuator);
+            present.act(index, &follower.safe());
             let (sender, wanted) = watch::channel(follower.safe());
             let task = ActuatorTask::new(&planned.actuator, wanted, board, faults.clone(), log.clone());
             tasks.spawn(task.run());
@@ -88,15 +97,24 @@ impl<'a> Connection<'a> {
             told: None,
             subscribed: Arc::default(),
             lamps,
+            present: present.clone(),
             tasks,
             log: log.clone(),
         }
     }
 
-    /// Follows what the client tells. Cancelling loses nothing.
-    pub(crate) async fn listen(&mut self) -> End {
+    /// Follows what the client tells, and orders. Cancelling loses nothing.
+    pub(crate) async fn listen(&mut self, orders: &mut mpsc::Receiver<Order>) -> End {
         let mut last_error = ClientError::Closed;
-        while let Some(event) = self.events.next().await {
+        loop {
+            let event = tokio::select! {
+                event = self.events.next() => event,
+                Some(order) = orders.recv() => {
+                    self.carry_out(order);
+                    continue;
+                }
+            };
+            let Some(event) = event else { return End::Gone(last_error) };
             match event {
                 Event::Connected(info) => {
                     let session = if info.session_present { ", session resumed" } else { "" };
@@ -123,7 +141,6 @@ impl<'a> Connection<'a> {
                 Event::Refused(_) | Event::Auth { .. } | Event::Packet(..) => {}
             }
         }
-        End::Gone(last_error)
     }
 
     /// Ends the tasks; the client, and whether it is connected, stay.
@@ -248,24 +265,44 @@ impl<'a> Connection<'a> {
 
     /// What is not to go on without a broker goes to its safe state.
     fn make_safe(&mut self) {
-        for Lamp { planned, follower, wanted } in &mut self.lamps {
+        for (index, Lamp { planned, follower, wanted }) in self.lamps.iter_mut().enumerate() {
             if planned.actuator.safe_when_offline {
                 follower.forget();
                 let safe = follower.safe();
                 self.log.say(format_args!("{}: no broker: {safe}", planned.actuator.name));
+                self.present.act(index, &safe);
                 wanted.send_replace(safe);
             }
         }
     }
 
+    /// Does what one actuator was told by itself.
+    fn carry_out(&mut self, Order { actuator, payload, outcome }: Order) {
+        let Some(Lamp { planned, follower, wanted }) = self.lamps.get_mut(actuator) else { return };
+        let name = &planned.actuator.name;
+        let done = follower.ordered(&payload).map_err(|ignored| ignored.to_string());
+        let shown = shown(&payload);
+        match &done {
+            Ok(act) => {
+                self.log.detail(format_args!("{name}: {shown} by CoAP"));
+                self.present.actuator(actuator, &payload);
+                wanted.send_replace(act.clone());
+            }
+            Err(ignored) => self.log.say(format_args!("{name}: ignores {shown} by CoAP: {ignored}")),
+        }
+        // whoever asked may be gone
+        drop(outcome.send(done.map(drop)));
+    }
+
     fn obey(&mut self, message: &Message) {
         let Message { topic, payload, .. } = message;
-        for Lamp { planned, follower, wanted } in &mut self.lamps {
+        for (index, Lamp { planned, follower, wanted }) in self.lamps.iter_mut().enumerate() {
             let Some(filter) = planned.listens_to(topic) else { continue };
             let name = &planned.actuator.name;
             match follower.hear(filter, topic, payload) {
                 Ok(act) => {
                     self.log.detail(format_args!("{name}: {} from {topic:?}", shown(payload)));
+                    self.present.actuator(index, payload);
                     wanted.send_replace(act);
                 }
                 Err(ignored) => {

@@ -21,6 +21,7 @@ mod board;
 pub mod config;
 mod connection;
 mod discovery;
+mod face;
 mod gpio;
 mod log;
 mod plan;
@@ -40,6 +41,7 @@ mod value;
 
 pub use board::{BoardChoice, OpenError};
 pub use config::{Config, ConfigError};
+pub use face::OpenError as CoapError;
 pub use grovemq_grovepi::simulated::{Firmware, SimulatedBoard};
 pub use grovemq_grovepi::{AnalogPin, Pin, PwmPin};
 pub use log::Log;

@@ -72,6 +72,14 @@ impl Follower {
         plain.decide(&Value::Text(text.clone()))
     }
 
+    /// What an order means that goes to this actuator alone, whatever its topics say.
+    pub(crate) fn ordered(&self, payload: &[u8]) -> Result<Act, Ignored> {
+        let value = Value::of_payload(payload, self.payload).map_err(|_| self.ignored())?;
+        let mut plain = self.clone();
+        plain.rule.combine = Combine::Latest;
+        plain.decide(&value)
+    }
+
     /// Forgets what was heard.
     pub(crate) fn forget(&mut self) {
         self.newest.clear();
@@ -308,6 +316,20 @@ fn color(word: &str) -> Option<Color> {
     }
     let [_, red, green, blue] = u32::from_str_radix(digits, 16).ok()?.to_be_bytes();
     Some(Color::new(red, green, blue))
+}
+
+impl Act {
+    /// How it would be ordered, as far as there are words for it.
+    pub(crate) fn as_payload(&self) -> String {
+        match self {
+            Self::Board(Drive::Switch(_, on)) | Self::Gpio(on) => Value::Flag(*on).to_string(),
+            Self::Board(Drive::Dim(_, duty)) => duty.to_string(),
+            Self::Board(Drive::Bar(_, _, level)) => level.to_string(),
+            Self::Board(Drive::Text(text)) => text.clone(),
+            Self::Nothing => String::new(),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Act {

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use grovemq_client::{Client, Disconnect, Version};
 use grovemq_grovepi::simulated::SimulatedBoard;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::availability;
 use crate::board::{BoardChoice, BoardLink, OpenError};
 use crate::config::{BoardSetting, Config};
 use crate::connection::{Connection, End};
+use crate::face::{self, Face, Order, Present};
 use crate::log::Log;
 use crate::plan::Plan;
 use crate::topic::{Place, PlaceError};
@@ -31,6 +33,8 @@ pub enum Error {
     TopicFilter { resource: String, filter: String },
     /// The board cannot be opened.
     Board(OpenError),
+    /// The socket for CoAP cannot be opened.
+    Coap(face::OpenError),
     /// The client gave up for good.
     Client(grovemq_client::Error),
 }
@@ -59,6 +63,7 @@ pub async fn run(
         (BoardSetting::Auto, BoardChoice::Simulated(_)) => format!("no {}: ", BoardSetting::DEFAULT_BUS),
         _ => String::new(),
     };
+    let coap = config.coap;
     let plan = Plan::new(config, &place)?;
     let (probes, safe) = (plan.probes(), plan.safe_drives());
     // a board that has nothing to do is not looked for
@@ -71,8 +76,17 @@ pub async fn run(
     for (name, topic) in plan.topics() {
         log.say(format_args!("{name} {topic}"));
     }
+    let mut tasks = JoinSet::new();
+    // its other end keeps the thing waiting for orders that never come
+    let (_idle, mut orders) = mpsc::channel(1);
+    let mut present = Present::default();
+    if let Some(address) = coap {
+        let face;
+        (face, present, orders) = Face::open(address, &plan, &log).await.map_err(Error::Coap)?;
+        tasks.spawn(face.run());
+    }
     let (link, board_end) = board.start(probes, safe)?;
-    let mut life = Life { plan, link, board_end, log };
+    let mut life = Life { plan, link, board_end, present, orders, log };
     let mut shutdown = pin!(shutdown);
     let mut version = life.plan.first_version();
     loop {
@@ -87,6 +101,8 @@ struct Life {
     plan: Plan,
     link: BoardLink,
     board_end: oneshot::Receiver<()>,
+    present: Present,
+    orders: mpsc::Receiver<Order>,
     log: Log,
 }
 
@@ -105,10 +121,10 @@ impl Life {
         version: Version,
         mut shutdown: Pin<&mut S>,
     ) -> Result<Next, Error> {
-        let mut connection = Connection::start(&self.plan, version, &self.link, &self.log);
+        let mut connection = Connection::start(&self.plan, version, &self.link, &self.present, &self.log);
         let end = tokio::select! {
             () = shutdown.as_mut() => None,
-            end = connection.listen() => Some(end),
+            end = connection.listen(&mut self.orders) => Some(end),
         };
         let (client, online) = connection.release();
         match end {
@@ -124,7 +140,7 @@ impl Life {
 
     /// Lamps dark, unsubscribe, DISCONNECT. The tasks are gone already; what fails now fails for good.
     async fn goodbye(self, client: Client, online: bool) -> Result<(), Error> {
-        let Self { plan, link, board_end, log } = self;
+        let Self { plan, link, board_end, log, .. } = self;
         log.say("ending: actuators off");
         drop(link);
         if timeout(GOODBYE, board_end).await.is_err() {
@@ -162,6 +178,7 @@ impl fmt::Display for Error {
                 write!(f, "{resource}: `{filter}` is no topic that can be subscribed to")
             }
             Self::Board(source) => source.fmt(f),
+            Self::Coap(source) => source.fmt(f),
             Self::Client(source) => write!(f, "the connection ended for good: {source}"),
         }
     }
@@ -173,6 +190,7 @@ impl std::error::Error for Error {
             Self::Place { source, .. } | Self::Machine(source) => Some(source),
             Self::TopicName { .. } | Self::TopicFilter { .. } => None,
             Self::Board(source) => Some(source),
+            Self::Coap(source) => Some(source),
             Self::Client(source) => Some(source),
         }
     }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::availability::Faults;
 use crate::board::BoardLink;
 use crate::connection::Online;
+use crate::face::Present;
 use crate::log::Log;
 use crate::plan::PlannedSensor;
 use crate::signal::Signal;
@@ -17,6 +18,8 @@ pub(crate) struct SensorTask {
     pub(crate) planned: PlannedSensor,
     pub(crate) board: BoardLink,
     pub(crate) client: Client,
+    pub(crate) index: usize,
+    pub(crate) present: Present,
     pub(crate) online: watch::Receiver<Online>,
     pub(crate) faults: Faults,
     pub(crate) log: Log,
@@ -56,12 +59,13 @@ impl SensorTask {
     async fn tell(&self, value: &Value) -> Result<(), grovemq_client::Error> {
         let PlannedSensor { sensor, topic } = &self.planned;
         let name = &sensor.name;
+        let payload = value.payload(sensor.payload, sensor.unit.as_deref());
+        self.present.sensor(self.index, &payload);
         if self.online.borrow().is_none() {
             self.log.detail(format_args!("{name}: {value} (no connection)"));
             return Ok(());
         }
         self.log.detail(format_args!("{name}: {value} to {topic}"));
-        let payload = value.payload(sensor.payload, sensor.unit.as_deref());
         let message = Message::new(topic, payload).qos(sensor.qos).retain(sensor.retain);
         match self.client.send(message).await {
             Err(error @ grovemq_client::Error::Closed) => Err(error),

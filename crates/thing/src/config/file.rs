@@ -201,6 +201,7 @@ fn tls(check: &mut Check<'_>, mut fields: Fields<'_>) -> Tls {
 fn thing(check: &mut Check<'_>, mut fields: Fields<'_>, config: &mut Config) {
     config.interface = fields.take(check, "interface", some_text).map(|at| at.value);
     config.address = fields.take(check, "address", parsed).map(|at| at.value);
+    config.coap = fields.take(check, "coap", parsed).map(|at| at.value);
     if let Some(board) = fields.take(check, "board", |_, value| board(&text("board", value)?)) {
         config.board = board.value;
     }

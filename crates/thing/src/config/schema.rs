@@ -57,6 +57,7 @@ const THING: &[Field] = &[
     field("interface", r#""eth0""#, "eth0, or the first that leads out", "Whose address is `{ip}`."),
     field("address", r#""127.0.0.2""#, "that of the interface", "What `{ip}` is instead."),
     field("board", r#""auto", "simulated", "/dev/i2c-1", "unix:/run/board.sock""#, r#""auto""#, "auto is /dev/i2c-1 if it is there, else simulated; unix: is a board of `grovemq board`."),
+    field("coap", r#""0.0.0.0:5683""#, "none", "Serve sensors, actuators and clocks over CoAP at this address, too: whoever reaches it may read and set them."),
     field("availability", r#""{ip}/availability""#, r#""{ip}/availability""#, "Where online, degraded or offline stands, retained."),
 ];
 #[rustfmt::skip]
