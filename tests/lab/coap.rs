@@ -8,7 +8,8 @@ use grovemq_tests::{Broker, Program, SOON, peers};
 fn thing(broker: &Broker) -> (Program, String) {
     let mut command = peers::ours("thing");
     let port = broker.port().to_string();
-    let thing = Program::start(command.args(["-p", &port, "--board", "simulated", "--coap=127.0.0.1:0", "-v"]));
+    let thing =
+        Program::start(command.args(["-p", &port, "--board", "simulated", "--coap=127.0.0.1:0", "-v"]));
     let line = thing.wait_for_stderr("resources are at coap://", SOON);
     let url = line.split(' ').find(|word| word.starts_with("coap://")).unwrap().trim_end_matches('/');
     let url = url.to_owned();
@@ -36,11 +37,14 @@ fn libcoap_reads_and_sets_what_a_thing_has() {
     );
     assert_eq!(coap(&["-m", "get"], &at(".well-known/core?href=/stuff/*")).0.matches('<').count(), 1);
     assert_eq!(coap(&["-m", "get"], &at("sensors/button0")).0, "False");
-    for (kind, path, payload, told) in [
-        ("-m", "actuators/led0", "True", "led0: on"),
-        ("-N", "actuators/led1", "1023", "led1: 255 of 255"),
-    ] {
-        let arguments = if kind == "-N" { vec!["-N", "-m", "put", "-e", payload] } else { vec!["-m", "put", "-e", payload] };
+    for (kind, path, payload, told) in
+        [("-m", "actuators/led0", "True", "led0: on"), ("-N", "actuators/led1", "1023", "led1: 255 of 255")]
+    {
+        let arguments = if kind == "-N" {
+            vec!["-N", "-m", "put", "-e", payload]
+        } else {
+            vec!["-m", "put", "-e", payload]
+        };
         assert_eq!(coap(&arguments, &at(path)), (String::new(), String::new()));
         thing.wait_for_stderr(told, SOON);
         assert_eq!(coap(&["-m", "get"], &at(path)).0, payload);
