@@ -302,7 +302,7 @@ _grovemq() {
         ctrl) options='-h --host -p --port -q --qos -v --verbose -f --file -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o -d --debug --quiet --help --version -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='dynsec broker shell' ;;
         signal) options='-a -p --help' words='config-reload log-rotate shutdown tree-print xtreport' ;;
         store) options='' words='stats check export import' ;;
-        thing) options='-c --config -h --host -p --port --board -v --verbose --help' words='check schema' ;;
+        thing) options='-c --config -h --host -p --port --board --coap[=ADDRESS] -v --verbose --help' words='check schema' ;;
         board) options='--socket --control --script --firmware --help' words='' ;;
         completions) options='--help' words='bash zsh fish' ;;
         man) options='--all --all --help' words='' ;;

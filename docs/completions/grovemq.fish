@@ -650,6 +650,7 @@ complete -c grovemq -n '__fish_seen_subcommand_from thing' -s c -l config -r -F 
 complete -c grovemq -n '__fish_seen_subcommand_from thing' -s h -l host -x -d 'The broker, instead of the file\'s.'
 complete -c grovemq -n '__fish_seen_subcommand_from thing' -s p -l port -x -d 'Its port, instead of the file\'s.'
 complete -c grovemq -n '__fish_seen_subcommand_from thing' -l board -x -d 'The I2C bus of a GrovePi board, such as /dev/i2c-1, or \'simulated\', or \'unix:\' and the socket of \'grovemq board\'. If neither this nor the file says which: /dev/i2c-1 if it is there, else simulated.'
+complete -c grovemq -n '__fish_seen_subcommand_from thing' -l coap[=ADDRESS] -d 'Serve the sensors, actuators and clocks over CoAP, too: at this address with its port, or at port 5683 of the thing\'s address, or of all. Whoever reaches it may read and set them.'
 complete -c grovemq -n '__fish_seen_subcommand_from thing' -s v -l verbose -d 'Print each reading and each message.'
 complete -c grovemq -n '__fish_seen_subcommand_from thing' -l help -d 'Print this help.'
 complete -c grovemq -n '__fish_seen_subcommand_from thing' -f -a 'check schema'
