@@ -45,6 +45,11 @@ cargo xtask bench --durable   what it costs that messages are on disk before the
       --binary PATH           as above
       --quick                 one second each, 50,000 messages instead of a million
 
+cargo xtask bench client      the client library beside rumqttc, in turns
+      --binary PATH           against another build of the broker than the release build
+      --rounds N              rounds, of which the median counts (5)
+      --write                 writes docs/client-benchmarks.md
+
 cargo xtask bench --guard     instructions per message in the core, against the committed figures (needs valgrind)
       --update                writes them anew
 

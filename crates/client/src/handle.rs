@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// What the connection's task tells.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Event {
     /// CONNACK said yes, for the first time or again.
     Connected(ConnAckInfo),

@@ -264,6 +264,65 @@ async fn e18_connack_twice() {
 }
 
 #[tokio::test]
+async fn e18_answers_to_nothing_we_asked() {
+    let rows: &[&'static [u8]] = &[
+        &[0x90, 4, 0, 9, 0, 0],
+        &[0xb0, 4, 0, 9, 0, 0],
+        &[0x90, 2, 0, 0],
+        &[0x30, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        &[0x32, 5, 0, 1, b'a', 0, 0],
+        &[0x36, 0],
+        &[0x10, 0],
+    ];
+    for &bytes in rows {
+        let error = after_connack(|o| o, bytes).await;
+        assert!(matches!(error, Error::Protocol(_)), "{bytes:x?}: {error:?}");
+    }
+    // an acknowledgement too many is harmless
+    let error = after_connack(|o| o, &[0x40, 2, 0, 9, 0x70, 2, 0, 9, 0xe0, 0]).await;
+    assert!(matches!(error, Error::ServerClosed { .. }), "{error:?}");
+}
+
+/// Noise that begins like each packet there is: an error or silence, never a panic, and the next connection is good.
+#[tokio::test]
+async fn e18_noise_for_an_answer() {
+    const ROUNDS: usize = 100;
+    let address = server(|connection, mut peer| async move {
+        peer.accept().await?;
+        if connection < ROUNDS {
+            let mut state = connection as u64 + 1;
+            let noise: Vec<u8> = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state.to_be_bytes()[0]
+            })
+            .take(60)
+            .collect();
+            let first = u8::try_from(connection % 16).unwrap_or(0) << 4;
+            peer.send(&[&[first, 30], &noise[..]].concat()).await?;
+            return Ok(());
+        }
+        peer.send(&[0x30, 5, 0, 1, b'a', 0, b'!']).await?;
+        peer.linger().await
+    })
+    .await;
+    let backoff = Reconnect::Backoff { min: MS, max: MS };
+    let (_client, mut events, _) =
+        within(Client::connect(options(address).reconnect(backoff))).await.unwrap();
+    let mut connections = 1;
+    while connections <= ROUNDS {
+        if let Event::Connected(_) = within(events.next()).await.expect("it goes on") {
+            connections += 1;
+        }
+    }
+    loop {
+        match within(events.next()).await.expect("it goes on") {
+            Event::Message(received) if received.message.payload == b"!" => break,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
 async fn close_in_the_middle_of_a_packet() {
     let address = server(|_, mut peer| async move {
         peer.accept().await?;
@@ -370,6 +429,48 @@ async fn e19_offline_queue_is_bounded() {
     let result = within(client.disconnect(Disconnect::default())).await;
     assert!(result.is_ok(), "{result:?}");
     assert!(started.elapsed() < 5000 * MS, "the delay is not sat out");
+}
+
+#[tokio::test]
+async fn e19_ids_run_out_and_come_back() {
+    const ALL: usize = 65_535;
+    let address = server(|_, mut peer| async move {
+        peer.accept().await?;
+        let (mut read, mut write) = peer.stream.into_split();
+        let mut packets = vec![0; ALL * 9];
+        read.read_exact(&mut packets).await?;
+        write.write_all(&[0x40, 2, 0, 5]).await?;
+        let mut next = [0; 9];
+        read.read_exact(&mut next).await?;
+        assert_eq!(next, [0x32, 7, 0, 1, b'a', 0, 5, 0, b'x'], "the one id that is free again");
+        write.write_all(&[0x40, 2, 0, 5]).await?;
+        read.read_to_end(&mut packets).await.map(|_| ())
+    })
+    .await;
+    let options = options(address).inflight_max(u16::MAX).queue_max(10, 1 << 20);
+    let (client, _events, _) = within(Client::connect(options)).await.unwrap();
+    let message = || Message::new("a", "x").qos(Qos::AtLeastOnce);
+    for _ in 0..ALL {
+        within(client.send(message())).await.unwrap();
+    }
+    let ack = within(within(client.publish(message())).await.unwrap()).await.unwrap();
+    assert_eq!(ack.packet_id.map(u16::from), Some(5));
+}
+
+#[tokio::test]
+async fn e19_requests_for_nothing_are_errors() {
+    let address = server(|_, mut peer| async move {
+        peer.accept().await?;
+        peer.linger().await
+    })
+    .await;
+    let (client, _events, _) = within(Client::connect(options(address))).await.unwrap();
+    assert!(matches!(within(client.subscribe(&[])).await, Err(Error::Invalid(_))));
+    assert!(matches!(within(client.unsubscribe::<&str>(&[])).await, Err(Error::Invalid(_))));
+    let wild = within(client.publish(Message::new("a/+", ""))).await.unwrap();
+    assert!(matches!(within(wild).await, Err(Error::Invalid(_))));
+    let nowhere = within(client.request(Message::new("", ""), 100 * MS)).await;
+    assert!(matches!(nowhere, Err(Error::Invalid(_))), "{nowhere:?}");
 }
 
 #[tokio::test]

@@ -227,7 +227,7 @@ impl<W: Write> Subscriber<'_, W> {
                 let line = format!("Warning: The subscription to '{filter}' is lost: {reason}.");
                 self.plan.session.complain(&line);
             }
-            Event::Reconnecting { .. } | Event::Auth { .. } => {}
+            _ => {}
         }
         Ok(())
     }

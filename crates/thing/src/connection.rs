@@ -138,7 +138,7 @@ impl<'a> Connection<'a> {
                     self.subscribed.store(false, Ordering::Relaxed);
                 }
                 // A refusal comes again as the reason of the disconnection.
-                Event::Refused(_) | Event::Auth { .. } | Event::Packet(..) => {}
+                _ => {}
             }
         }
     }

@@ -5,6 +5,7 @@
 //! median of the rounds counts. Compare the ratios of one run, not the figures of two.
 
 mod brokers;
+mod client;
 mod durable;
 mod page;
 mod scenarios;
@@ -50,6 +51,9 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
     if let ["--durable", rest @ ..] = args {
         durable::run(rest)?;
         return Ok(true);
+    }
+    if let ["client", rest @ ..] = args {
+        return client::run(rest);
     }
     let options = Options::parse(args)?;
     raise_open_files();
