@@ -43,7 +43,7 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
 /// Programs of the original that are not there.
 const MISSING: &[(&str, &str)] = &[(
     "mosquitto_db_dump",
-    "`grovemq store import` and `export` turn a `mosquitto.db` into JSON lines, of another form.",
+    "`grovemq store export` writes a `mosquitto.db` as JSON lines, of another form; `stats` and `check` read it, too.",
 )];
 
 pub(super) fn page() -> String {

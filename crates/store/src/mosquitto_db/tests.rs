@@ -162,7 +162,7 @@ fn common(format: u32, machine: Machine) -> File {
 }
 
 #[test]
-fn every_format_of_every_machine_is_read() {
+fn e20_every_format_of_every_machine_is_read() {
     for format in FORMATS {
         for machine in [COMMON, X86_32, MIPS_32] {
             let place = format!("format {format}, {machine:?}");
@@ -204,7 +204,7 @@ fn a_name_of_four_bytes_is_not_taken_for_padding() {
 }
 
 #[test]
-fn damage_to_an_old_file_is_named_and_the_rest_read() {
+fn e20_damage_to_an_old_file_is_named_and_the_rest_read() {
     for format in 2..=4 {
         let whole = common(format, COMMON).bytes;
         for at in 0..whole.len() {
