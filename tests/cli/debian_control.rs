@@ -1,6 +1,6 @@
 //! `mosquitto_ctrl`, ours and Debian's, on brokers with Debian's plugin for dynamic security.
 
-use grovemq_tests::{Broker, Finished, Kind, Program, Relay, SOON, peers, scratch};
+use grovemq_tests::{Broker, Finished, Kind, Program, Relay, SOON, Terminal, peers, scratch};
 use std::process::Command;
 
 use crate::case::words;
@@ -316,4 +316,31 @@ fn a_conversation() {
     // a script ends as its last command did
     let end = run(peers::ours("ctrl"), 1, "shell", "nonsense\n");
     assert_eq!(end.code, 2, "{end:?}");
+}
+
+#[test]
+fn keys_complete_commands_and_names() {
+    let broker = broker_with(&made_by(debian()));
+    let home = scratch();
+    let mut command = peers::ours("ctrl");
+    command.env("TERM", "xterm").env("XDG_STATE_HOME", home.path()).env("HOME", home.path());
+    command.env_remove("XDG_CONFIG_HOME");
+    let mut terminal = Terminal::start(&command);
+    terminal.shows("> ");
+    terminal.type_keys(&format!("connect mqtt://admin:secret@localhost:{}\r", broker.port()));
+    terminal.shows("localhost> ");
+    terminal.type_keys("dyn\t\r");
+    terminal.shows("localhost|dynsec> ");
+    terminal.type_keys("getCl\t adm\t\r");
+    terminal.shows("Username: admin");
+    terminal.shows("(priority: -1)\n\x1b[?2004h");
+    terminal.type_keys("setClientPassword admin x\r");
+    // the broker drops who has a new password
+    terminal.shows("\x1b[Kdynsec> ");
+    terminal.type_keys("exit\r");
+    assert_eq!(terminal.finish().0, 0);
+    // what has a password in it is not kept
+    let history = std::fs::read_to_string(home.path().join("grovemq/ctrl_history")).unwrap();
+    let lines: Vec<&str> = history.lines().skip(1).map(str::trim_end).collect();
+    assert_eq!(lines, ["dynsec", "getClient admin", "exit"]);
 }

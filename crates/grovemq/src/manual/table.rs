@@ -15,7 +15,7 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ),
     ("pub, sub, rr", "TLS options without TLS", "A warning: the original passes over them in silence."),
     ("sub", "`--message-rate`", "The line reads `N messages/s`."),
-    ("sub", "`--watch`", "1000 rows at most; control characters of a payload become blanks."),
+    ("sub", "`--watch`", "1000 rows at most; line ends within a message become blanks."),
     ("rr", "end", "Says good-bye with DISCONNECT, so that no will is sent."),
     (
         "ctrl",
