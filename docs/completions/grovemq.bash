@@ -5,7 +5,7 @@ _grovemq() {
     COMPREPLY=()
     if [[ $name == grovemq* ]]; then
         if ((COMP_CWORD == 1)); then
-            COMPREPLY=($(compgen -W 'up broker check pub sub rr record replay probe bench capture passwd ctrl signal store thing board completions man help --help --version' -- "$cur"))
+            COMPREPLY=($(compgen -W 'up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store thing board completions man help --help --version' -- "$cur"))
             return
         fi
         name=${COMP_WORDS[1]}
@@ -248,6 +248,31 @@ _grovemq() {
         capture--listen) return ;;
         capture--to) return ;;
         capture-w|capture--write) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        top-h|top--host) return ;;
+        top-p|top--port) return ;;
+        top-t|top--topic) return ;;
+        top-q|top--qos) COMPREPLY=($(compgen -W '0 1 2' -- "$cur")); return ;;
+        top-u|top--username) return ;;
+        top-P|top--pw) return ;;
+        top-i|top--id) return ;;
+        top-I|top--id-prefix) return ;;
+        top-k|top--keepalive) return ;;
+        top-V|top--protocol-version) COMPREPLY=($(compgen -W '31 311 5' -- "$cur")); return ;;
+        top-M) return ;;
+        top-o) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        top-L|top--url) return ;;
+        top-A) return ;;
+        top--unix) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        top--proxy) return ;;
+        top--cafile) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        top--capath) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        top--cert) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        top--key) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        top--keyform) COMPREPLY=($(compgen -W 'pem' -- "$cur")); return ;;
+        top--ciphers) return ;;
+        top--tls-version) COMPREPLY=($(compgen -W 'tlsv1.2 tlsv1.3' -- "$cur")); return ;;
+        top--tls-alpn) return ;;
+        top--tls-keylog) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         passwd--format) COMPREPLY=($(compgen -W 'portable 2.0 2.1' -- "$cur")); return ;;
         ctrl-h|ctrl--host) return ;;
         ctrl-p|ctrl--port) return ;;
@@ -298,6 +323,7 @@ _grovemq() {
         probe) options='-h --host -p --port -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o --quiet --help --version --color --json -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='' ;;
         bench) options='-h --host -p --port -t --topic -q --qos -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o --quiet --help --version --json --duration --clients --publishers --ramp --rate --size --threads -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='conn pub sub' ;;
         capture) options='--quiet --help --version --color --listen --to -w --write' words='' ;;
+        top) options='-h --host -p --port -t --topic -q --qos -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o --quiet --help --version -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='' ;;
         passwd) options='-b -c -D -H -I -U --format --help --version' words='' ;;
         ctrl) options='-h --host -p --port -q --qos -v --verbose -f --file -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o -d --debug --quiet --help --version -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='dynsec broker shell' ;;
         signal) options='-a -p --help' words='config-reload log-rotate shutdown tree-print xtreport' ;;
@@ -306,7 +332,7 @@ _grovemq() {
         board) options='--socket --control --script --firmware --help' words='' ;;
         completions) options='--help' words='bash zsh fish' ;;
         man) options='--all --all --help' words='' ;;
-        help) words='up broker check pub sub rr record replay probe bench capture passwd ctrl signal store thing board completions man' ;;
+        help) words='up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store thing board completions man' ;;
     esac
     if [[ $name == ctrl ]]; then
         for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do

@@ -25,3 +25,4 @@ mod probe;
 mod recordings;
 mod runner;
 mod store;
+mod top;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::SOON;
 
@@ -24,9 +24,22 @@ pub struct Terminal {
 impl Terminal {
     /// Starts a program whose three streams, and controlling terminal, are a new terminal.
     pub fn start(command: &Command) -> Self {
+        Self::open(command, None)
+    }
+
+    /// The same, with a terminal of so many columns and rows.
+    pub fn start_sized(command: &Command, columns: u16, rows: u16) -> Self {
+        Self::open(command, Some((columns, rows)))
+    }
+
+    fn open(command: &Command, size: Option<(u16, u16)>) -> Self {
         let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&person).unwrap();
         unlockpt(&person).unwrap();
+        if let Some((columns, rows)) = size {
+            let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+            tcsetwinsize(&person, size).unwrap();
+        }
         let program = ioctl_tiocgptpeer(&person, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         let stream = || Stdio::from(program.try_clone().unwrap());
         // makes its standard input the controlling terminal, then becomes the program

@@ -38,14 +38,24 @@ pub(crate) enum Tool {
     Probe,
     Bench,
     Capture,
+    Top,
     Ctrl,
 }
 
 /// The original's tools for messages.
 const ORIGINALS: &[Tool] = &[Tool::Pub, Tool::Sub, Tool::Rr];
 /// All that connect to a server.
-const CLIENTS: &[Tool] =
-    &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Ctrl, Tool::Record, Tool::Replay, Tool::Probe, Tool::Bench];
+const CLIENTS: &[Tool] = &[
+    Tool::Pub,
+    Tool::Sub,
+    Tool::Rr,
+    Tool::Ctrl,
+    Tool::Record,
+    Tool::Replay,
+    Tool::Probe,
+    Tool::Bench,
+    Tool::Top,
+];
 /// All of the table.
 const ALL: &[Tool] = &[
     Tool::Pub,
@@ -57,6 +67,7 @@ const ALL: &[Tool] = &[
     Tool::Probe,
     Tool::Bench,
     Tool::Capture,
+    Tool::Top,
 ];
 
 impl Tool {
@@ -74,6 +85,7 @@ impl Tool {
             Self::Capture => {
                 "stands between clients and a server and shows the packets that pass, or writes them for Wireshark."
             }
+            Self::Top => "shows what passes over a server: topics, their last values and their rates.",
             Self::Probe => "finds out what a server speaks, supports and allows.",
             Self::Ctrl => "looks after a running broker: who may do what, and what it listens on.",
         }
@@ -86,7 +98,7 @@ impl Tool {
             Self::Rr => "[options] -t topic -e response-topic {-m message | -f file | -n | -s}",
             Self::Record | Self::Replay => "[options] file",
             Self::Probe => "[options] [host]",
-            Self::Capture => "[options]",
+            Self::Capture | Self::Top => "[options]",
             Self::Bench => "{conn | pub | sub} [options]",
             Self::Ctrl => "[options] [module command [argument ...]]",
         }
@@ -107,7 +119,7 @@ impl Tool {
             Self::Sub => Some("mosquitto_sub"),
             Self::Rr => Some("mosquitto_rr"),
             Self::Ctrl => Some("mosquitto_ctrl"),
-            Self::Record | Self::Replay | Self::Probe | Self::Bench | Self::Capture => None,
+            Self::Record | Self::Replay | Self::Probe | Self::Bench | Self::Capture | Self::Top => None,
         }
     }
 

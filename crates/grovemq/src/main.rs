@@ -33,6 +33,7 @@ mod subscribe;
 mod tally;
 mod thing;
 mod tools;
+mod top;
 mod tree;
 mod up;
 mod watch;
@@ -154,6 +155,14 @@ const COMMANDS: &[Command] = &[
         about: "Show the packets that pass between clients and a server",
         run: tools::run_capture,
         help: Help::Table(Tool::Capture),
+        words: &[],
+    },
+    Command {
+        name: "top",
+        original: None,
+        about: "Watch topics, their last values and rates, and the server, on a terminal",
+        run: tools::run_top,
+        help: Help::Table(Tool::Top),
         words: &[],
     },
     Command {

@@ -9,6 +9,7 @@ use crate::flags::{self, Complaint, Low, Parsed, Tool};
 use crate::probe::{self, Probing};
 use crate::record::{self, Recording};
 use crate::replay::{self, Replaying};
+use crate::top::{self, Topping};
 use crate::{Call, publish, subscribe};
 
 /// `pub`, `mosquitto_pub`
@@ -64,6 +65,11 @@ pub(crate) fn run_bench(call: &Call) -> Exit {
 /// `capture`
 pub(crate) fn run_capture(call: &Call) -> Exit {
     run_planned(Tool::Capture, call, Capturing::new, capture::run)
+}
+
+/// `top`
+pub(crate) fn run_top(call: &Call) -> Exit {
+    run_planned(Tool::Top, call, Topping::new, top::run)
 }
 
 fn run_planned<P>(

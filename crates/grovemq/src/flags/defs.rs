@@ -62,14 +62,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('t'),
         long: Some("topic"),
-        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record, Tool::Bench],
+        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record, Tool::Bench, Tool::Top],
         help: "The topic to publish to; to subscribe: a filter, and the option may be repeated.",
         action: value!("topic", "no topic", "-t", set_topic),
     },
     Flag {
         short: Some('q'),
         long: Some("qos"),
-        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record, Tool::Bench],
+        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Record, Tool::Bench, Tool::Top],
         help: "Quality of service: 0 (if not given), 1 or 2.",
         action: value!("qos", "no QoS", "-q", set_qos),
     },
@@ -551,7 +551,9 @@ fn set_qos(low: &mut Low, value: Value<'_>) -> Result<(), String> {
 
 pub(super) fn set_topic(low: &mut Low, value: Value<'_>) -> Result<(), String> {
     match value.tool {
-        Tool::Sub | Tool::Record => push_filter(&mut low.topics, value, "-t", "subscription topic"),
+        Tool::Sub | Tool::Record | Tool::Top => {
+            push_filter(&mut low.topics, value, "-t", "subscription topic")
+        }
         // a URL has one, and nothing is done with it
         Tool::Ctrl => Ok(()),
         _ => {
