@@ -222,6 +222,8 @@ impl Db {
                 let _padding = from.bytes(4)?;
             }
         }
+        // so Mosquitto 2 writes a session that it has from a file of format 2 to 4, and does not end it
+        let expiry = if expiry == 0 && expires.is_none() { u32::MAX } else { expiry };
         let client_id = str::from_utf8(from.bytes(id_len.into())?).ok()?;
         // Mosquitto 2.0 may write another client's name, and whatever followed it in memory, for a client without one
         let username = from.bytes(user_len.into()).and_then(|name| str::from_utf8(name).ok());

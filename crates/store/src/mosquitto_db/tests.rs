@@ -33,7 +33,11 @@ impl File {
     fn new(format: u32, machine: Machine) -> Self {
         let bytes = [MAGIC, &[0; 4], &format.to_be_bytes()].concat();
         let mut file = Self { format, machine, bytes };
-        file.chunk(kind::CONFIGURATION, &[&[0; 8][..], &[0, 8, 0, 0, 0, 0, 0, 0]].concat());
+        // the end was orderly, names have 8 bytes, and the last one given
+        let (flags, last) = ([1, 8], file.host(8));
+        let body =
+            if format < 5 { [&flags[..], &last].concat() } else { [&last[..], &flags, &[0; 6]].concat() };
+        file.chunk(kind::CONFIGURATION, &body);
         file
     }
 
@@ -201,6 +205,15 @@ fn a_name_of_four_bytes_is_not_taken_for_padding() {
     let mut file = File::new(6, X86_32);
     file.client("subscriber", "four");
     assert_eq!(&*file.read().1[0].image.client_id, "subscriber");
+}
+
+#[test]
+fn a_session_that_came_with_an_old_file_is_kept_when_mosquitto_has_written_it_anew() {
+    let mut file = File::new(6, COMMON);
+    let fixed = [&[0; 12][..], &[0, 6, 0, 3], &[7, 91, 0, 0], &[0; 4]].concat();
+    file.chunk(kind::CLIENT, &[&fixed[..], b"old"].concat());
+    let (found, sessions, _) = file.read();
+    assert_eq!((found.lost_count, sessions[0].image.expiry), (0, u32::MAX));
 }
 
 #[test]
