@@ -132,6 +132,23 @@ fn what_debian_left_can_be_imported() {
 }
 
 #[test]
+fn debian_finds_the_same_in_older_files() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/store/tests/data");
+    for format in 2..=4 {
+        let old = data.join(format!("mosquitto-format-{format}.db"));
+        let put = |dir: &Path| {
+            std::fs::copy(&old, dir.join("mosquitto.db")).unwrap();
+        };
+        let broker = Broker::start(Kind::Debian, STORED).kill_and_restart_after(Kind::Debian, put);
+        // it writes anew at its end what it has read
+        let broker = broker.restart(Kind::Debian);
+        let written = store("export", &[&broker.dir().join("mosquitto.db")]).success().text();
+        assert!(written.contains("\"client_id\":\"sub\""), "{written}");
+        assert_eq!(store("export", &[&old]).success().text(), written, "format {format}");
+    }
+}
+
+#[test]
 fn mistakes_are_explained() {
     let broker = Broker::start(Kind::Ours, STORED);
     for verb in ["stats", "check", "export"] {
