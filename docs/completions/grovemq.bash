@@ -5,7 +5,7 @@ _grovemq() {
     COMPREPLY=()
     if [[ $name == grovemq* ]]; then
         if ((COMP_CWORD == 1)); then
-            COMPREPLY=($(compgen -W 'up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store thing board completions man help --help --version' -- "$cur"))
+            COMPREPLY=($(compgen -W 'up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store thing lab board completions man help --help --version' -- "$cur"))
             return
         fi
         name=${COMP_WORDS[1]}
@@ -304,6 +304,9 @@ _grovemq() {
         thing-h|thing--host) return ;;
         thing-p|thing--port) return ;;
         thing--board) return ;;
+        lab-p|lab--port) return ;;
+        lab--for) return ;;
+        lab--write) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         board--socket) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         board--control) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         board--script) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
@@ -329,10 +332,11 @@ _grovemq() {
         signal) options='-a -p --help' words='config-reload log-rotate shutdown tree-print xtreport' ;;
         store) options='' words='stats check export import' ;;
         thing) options='-c --config -h --host -p --port --board --coap[=ADDRESS] -v --verbose --help' words='check schema' ;;
+        lab) options='-p --port --for --write -v --verbose --help' words='scenario-1 scenario-2 scenario-3 weather class' ;;
         board) options='--socket --control --script --firmware --help' words='' ;;
         completions) options='--help' words='bash zsh fish' ;;
         man) options='--all --all --help' words='' ;;
-        help) words='up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store thing board completions man' ;;
+        help) words='up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store thing lab board completions man' ;;
     esac
     if [[ $name == ctrl ]]; then
         for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do

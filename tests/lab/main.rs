@@ -9,6 +9,7 @@ mod access;
 mod bench;
 mod coap;
 mod commands;
+mod lab;
 mod paho_thing;
 mod passwords;
 mod scenarios;

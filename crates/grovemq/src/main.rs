@@ -17,6 +17,7 @@ mod flags;
 mod format;
 mod json;
 mod keys;
+mod lab;
 mod manual;
 mod passwd;
 mod payload;
@@ -204,6 +205,14 @@ const COMMANDS: &[Command] = &[
         run: thing::run,
         help: Help::Text(thing::help),
         words: &["check", "schema"],
+    },
+    Command {
+        name: "lab",
+        original: None,
+        about: "Run one of the lab's scenarios: a broker and things on simulated boards",
+        run: lab::run,
+        help: Help::Text(lab::help),
+        words: lab::NAMES,
     },
     #[cfg(unix)]
     Command {

@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(40);
 /// One turn of the knob: of 1023.
 const TURN: u16 = 32;
 /// How long the broker has to hear the thing's good-bye and to pass it on, before it ends too.
-const FAREWELL: Duration = Duration::from_millis(250);
+pub(crate) const FAREWELL: Duration = Duration::from_millis(250);
 
 #[derive(Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "options that are given or not")]
@@ -110,18 +110,9 @@ impl Options {
         } else {
             Config::default()
         };
-        let overlay = Overlay { ports: vec![self.port], verbose: self.verbose, ..Overlay::default() };
-        config.overlay(&overlay).map_err(|e| e.to_string())?;
-        if !self.verbose {
-            config.log.types = LogTypes::NONE.with(LogType::Error).with(LogType::Warning);
-        }
         config.persistence.on = store.is_some();
         config.persistence.location = store.map(Into::into);
-        let log = BrokerLog::start(&config.log)?;
-        Broker::start(&config, log).map_err(|e| match e {
-            StartError::Listen(..) => format!("{e}; is another broker running? Try --port."),
-            _ => e.to_string(),
-        })
+        start_broker(config, self.port, self.verbose)
     }
 
     fn thing_config(&self) -> ThingConfig {
@@ -169,6 +160,20 @@ impl Options {
         }
         text
     }
+}
+
+/// A broker for this port, if the configuration names none. It tells what went wrong, or everything.
+pub(crate) fn start_broker(mut config: Config, port: u16, verbose: bool) -> Result<Broker, String> {
+    let overlay = Overlay { ports: vec![port], verbose, ..Overlay::default() };
+    config.overlay(&overlay).map_err(|e| e.to_string())?;
+    if !verbose {
+        config.log.types = LogTypes::NONE.with(LogType::Error).with(LogType::Warning);
+    }
+    let log = BrokerLog::start(&config.log)?;
+    Broker::start(&config, log).map_err(|e| match e {
+        StartError::Listen(..) => format!("{e}; is another broker running? Try --port."),
+        _ => e.to_string(),
+    })
 }
 
 /// Where messages are kept: a directory of the user's own for each port.

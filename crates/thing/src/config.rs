@@ -87,6 +87,8 @@ pub struct Broker {
     pub password: Option<Secret>,
     /// `None` makes one that is unique by machine and interface, or by machine and configured address.
     pub client_id: Option<Template>,
+    /// The address of this machine that the connection comes from; `None` leaves it to the system.
+    pub bind_address: Option<IpAddr>,
     pub keep_alive: Duration,
     /// `None` begins with MQTT 5 and falls back to 3.1.1 where the broker does not know that.
     pub version: Option<Version>,
@@ -422,6 +424,7 @@ impl Default for Broker {
             username: None,
             password: None,
             client_id: None,
+            bind_address: None,
             keep_alive: Duration::from_secs(60),
             version: None,
             tls: None,

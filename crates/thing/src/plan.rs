@@ -120,7 +120,7 @@ impl Plan {
     }
 
     pub(crate) fn client_options(&self, version: Version) -> Options {
-        let Broker { username, password, keep_alive, .. } = &self.broker;
+        let Broker { username, password, keep_alive, bind_address, .. } = &self.broker;
         let will =
             Will { message: availability::message(&self.availability, availability::OFFLINE), delay: None };
         let options = Options::over(self.transport.clone())
@@ -130,6 +130,10 @@ impl Plan {
             .will(will)
             .reconnect(RECONNECT)
             .disconnect_timeout(DISCONNECT_TIMEOUT);
+        let options = match bind_address {
+            Some(address) => options.bind_address(*address),
+            None => options,
+        };
         match username {
             Some(username) => {
                 let password = password.as_ref().map(|password| password.0.clone().into_bytes());

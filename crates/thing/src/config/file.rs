@@ -132,6 +132,7 @@ fn broker(check: &mut Check<'_>, mut fields: Fields<'_>) -> Broker {
     let password = fields.take(check, "password", text);
     let password_file = fields.take(check, "password_file", some_text);
     broker.client_id = fields.take(check, "client_id", parsed::<Template>).map(|at| at.value);
+    broker.bind_address = fields.take(check, "bind_address", parsed).map(|at| at.value);
     let keep_alive = fields.take(check, "keep_alive_s", integer(5..=65_535));
     broker.version = fields.take(check, "protocol", word(PROTOCOLS)).and_then(|at| at.value);
     broker.websocket = fields.take(check, "websocket", some_text).map(|at| at.value);

@@ -40,6 +40,7 @@ const BROKER: &[Field] = &[
     field("password", r#""secret""#, "none", "Its password."),
     field("password_file", r#""/etc/grovemq/secret""#, "none", "A file with the password in its first line, instead."),
     field("client_id", r#""desk-{hostname}""#, r#""thing-{hostname}-{interface}", with an `address` "thing-{hostname}-{ip}""#, "Has to differ from everybody else's."),
+    field("bind_address", "\"192.0.2.7\"", "what the system takes", "The address of this machine to come from."),
     field("keep_alive_s", "60", "60", "Longest silence, 5 to 65535 s."),
     field("protocol", r#""auto", "5", "3.1.1""#, r#""auto""#, "auto begins with 5 and falls back."),
     field("websocket", r#""/mqtt""#, "none", "Speak MQTT inside of WebSocket, at this path."),
