@@ -68,7 +68,7 @@ pub(crate) fn run(call: &Call) -> Exit {
 }
 
 pub(crate) fn help(program: &str) -> String {
-    format!("Usage: {program} {HELP}")
+    format!("Usage: {program} {HELP}\n{}", list())
 }
 
 impl Options {
