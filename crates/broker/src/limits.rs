@@ -6,7 +6,7 @@ use std::time::Duration;
 /// cache until it is on its way, and buffers stay below the size from which the allocator gives each a mapping of its own.
 pub(crate) const READ_BYTES: usize = 64 << 10;
 /// Once so many bytes were read in a turn, the other connections wait for the next.
-pub(crate) const TURN_BYTES: usize = 128 << 10;
+pub(crate) const TURN_BYTES: usize = 64 << 10;
 /// An unfinished packet above this is gathered where it stands instead of being copied before each read.
 pub(crate) const GATHER_BYTES: usize = 64 << 10;
 /// One read of such a packet.
@@ -14,7 +14,7 @@ pub(crate) const GATHERED_BYTES: usize = 256 << 10;
 /// Readiness events taken from the kernel at a time.
 pub(crate) const EVENTS: usize = 1024;
 /// Messages waiting for a shard above which other shards stop reading from their clients.
-pub(crate) const INBOX_MESSAGES_MAX: usize = 20_000;
+pub(crate) const INBOX_MESSAGES_MAX: usize = 4000;
 /// Deliveries of other shards' messages in one turn; then what they brought is sent, and others have their turn.
 pub(crate) const MAIL_DELIVERIES: u32 = 1000;
 /// Emptied batches kept for the next ones, and the memory each may keep.
