@@ -10,6 +10,7 @@ mod durable;
 mod page;
 mod scenarios;
 mod starts;
+mod transports;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -74,6 +75,9 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
     if options.wants_name(starts::NAME, false) {
         page.rows.extend(starts::measure(&programs, if options.quick { 5 } else { 21 })?);
     }
+    if options.wants_name(transports::NAME, false) {
+        page.rows.extend(transports::measure(&programs, options.rounds)?);
+    }
     println!("\n{}", page.table());
     println!("BENCH {{{}}}", page.machine_line());
     if options.write {
@@ -109,9 +113,13 @@ impl Options {
                 other => bail!("unknown option `{other}`, see cargo xtask --help"),
             }
         }
-        let known = |name: &String| name == starts::NAME || SCENARIOS.iter().any(|s| s.name == name);
+        let known = |name: &String| {
+            [starts::NAME, transports::NAME].contains(&name.as_str())
+                || SCENARIOS.iter().any(|s| s.name == name)
+        };
         if let Some(unknown) = only.iter().find(|name| !known(name)) {
-            let names: Vec<_> = SCENARIOS.iter().map(|s| s.name).chain([starts::NAME]).collect();
+            let names: Vec<_> =
+                SCENARIOS.iter().map(|s| s.name).chain([starts::NAME, transports::NAME]).collect();
             bail!("unknown scenario `{unknown}`, there are: {}", names.join(" "));
         }
         let mqload =
