@@ -42,7 +42,7 @@ const TRANSPORTS: [Transport; 3] = [
 const CONNECTIONS: &str = "1000";
 const CONNECT: [&str; 7] = ["conn", "--clients", CONNECTIONS, "--ramp", "500", "--duration", "1"];
 const FLOW: [&str; 11] =
-    ["sub", "-t", "bench/%i", "--clients", "20", "--publishers", "20", "--rate", "max", "--duration", "4"];
+    ["sub", "-t", "bench/%i", "--clients", "4", "--publishers", "4", "--rate", "max", "--duration", "4"];
 
 /// What was measured in one turn.
 #[derive(Default)]
@@ -85,7 +85,7 @@ pub(super) fn measure(programs: &[(Peer, PathBuf)], rounds: usize) -> Result<Vec
         rows.extend([
             row("connect", "µs from socket to CONNACK, median at 500/s", Better::Less, &|s| &s.connect_us),
             row("connect_cpu", "µs CPU per connect", Better::Less, &|s| &s.connect_cpu),
-            row("rate", "deliveries/s, 20 pairs, the load's own limit", Better::More, &|s| &s.rate),
+            row("rate", "deliveries/s, 4 pairs, the load's own limit", Better::More, &|s| &s.rate),
             row("cpu", "µs CPU per delivery", Better::Less, &|s| &s.cpu),
         ]);
     }
@@ -133,8 +133,10 @@ impl Running {
     fn start(peer: Peer, path: &Path, transport: &Transport, dir: &Path) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let listener = transport.listener.replace("{dir}", &dir.display().to_string());
+        let plain = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        // with a listener for WebSocket alone the original does not start
         let lines = format!(
-            "listener {} 127.0.0.1\n{listener}allow_anonymous true\nlog_type error\npersistence false\n\
+            "listener {plain} 127.0.0.1\nlistener {} 127.0.0.1\n{listener}allow_anonymous true\nlog_type error\npersistence false\n\
              max_inflight_messages 0\nmax_queued_messages 0\n",
             address.port()
         );

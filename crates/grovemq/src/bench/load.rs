@@ -187,7 +187,7 @@ impl Client {
                 (due, outcome) = first(&mut pending), if !pending.is_empty() => {
                     self.stats.publication_ended(due.elapsed(), outcome)?;
                 }
-                () = sleep_until(next), if has_more && pending.len() < PENDING_MAX => {
+                () = until(next), if has_more && pending.len() < PENDING_MAX => {
                     let due = if self.interval.is_some() { next } else { Instant::now() };
                     let payload = self.stats.payload(due, self.size);
                     let message = Message::new(self.topics.next(), payload).qos(self.qos);
@@ -205,6 +205,13 @@ impl Client {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Timers are good for a millisecond: what is due already does not wait for one.
+async fn until(time: Instant) {
+    if time > Instant::now() {
+        sleep_until(time).await;
     }
 }
 
