@@ -36,6 +36,7 @@ pub(crate) fn listed(config: &Config) -> Vec<Listed> {
         protocol: match l.protocol {
             Protocol::Mqtt => Some("mqtt"),
             Protocol::Websockets => Some("mqtt+websockets"),
+            Protocol::Coap => Some("coap"),
             Protocol::HttpApi => None,
         },
         bind_address: l.host.clone(),

@@ -10,7 +10,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
-/// Opens the sockets of a listener, or takes those that the service manager has opened.
+/// Opens the sockets of a listener, or takes those that the service manager has opened; none for CoAP, which has no streams.
 pub(crate) fn open(
     slot: &Slot,
     number: usize,
@@ -18,6 +18,9 @@ pub(crate) fn open(
     is_first: bool,
     log: &Log,
 ) -> Result<Vec<Door>, StartError> {
+    if slot.listener.protocol == Protocol::Coap {
+        return Ok(Vec::new());
+    }
     let sockets = sockets(&slot.listener, inherited, is_first, log)?;
     Ok(sockets.into_iter().map(|socket| door(slot, number, socket)).collect())
 }
@@ -92,7 +95,8 @@ fn kind(listener: &Listener, address: SocketAddr) -> &'static str {
     }
 }
 
-fn addresses(listener: &Listener) -> io::Result<Vec<SocketAddr>> {
+/// Where a listener is to listen.
+pub(crate) fn addresses(listener: &Listener) -> io::Result<Vec<SocketAddr>> {
     let port = listener.port;
     let wanted = |a: &SocketAddr| match listener.socket_domain {
         SocketDomain::Any => true,
@@ -109,7 +113,8 @@ fn addresses(listener: &Listener) -> io::Result<Vec<SocketAddr>> {
     Ok(all.into_iter().filter(wanted).collect())
 }
 
-fn is_absent(e: &io::Error) -> bool {
+/// The machine has no such address.
+pub(crate) fn is_absent(e: &io::Error) -> bool {
     // address family not supported, or the address is not on this machine
     matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
         || e.raw_os_error() == Some(97)

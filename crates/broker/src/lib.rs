@@ -7,6 +7,7 @@
 
 mod acceptor;
 mod bridge;
+mod coap;
 mod control;
 mod doors;
 mod event_loop;
@@ -37,6 +38,7 @@ pub use pulse::Pulse;
 
 use acceptor::{Acceptor, Door};
 use bridge::{Bridges, Plan};
+use coap::Gateways;
 use event_loop::{EventLoop, Neighbours, WAKE};
 use grovemq_codec::Qos;
 use grovemq_config::{Config, LogType};
@@ -89,6 +91,7 @@ pub struct Broker {
     /// Where the secrets of TLS go, if anywhere.
     keys: Option<Arc<KeyFile>>,
     bridges: Bridges,
+    gateways: Gateways,
     router: Arc<Router>,
     memory: Arc<Memory>,
     /// Of all hashes.
@@ -138,7 +141,7 @@ impl Broker {
         let mut security = Security::default();
         security.commit(read);
         listeners::guard(&mut slots, &security);
-        let doors = open_doors(&mut slots, &log)?;
+        let (doors, sockets) = open_doors(&mut slots, &log)?;
         prepare().map_err(StartError::Prepare)?;
         let seed = RandomState::new().hash_one("seed");
         let (epoch, wall_clock) = (Instant::now(), SystemTime::now());
@@ -170,6 +173,7 @@ impl Broker {
         let watched = made.has_files();
         let bridges = Bridges::new(config, &inboxes, &log);
         let mut broker = Self {
+            gateways: Gateways::new(&inboxes, &router, &gates, epoch, &log),
             slots,
             total_max,
             inboxes,
@@ -191,7 +195,7 @@ impl Broker {
             seed,
             log,
         };
-        broker.admit(doors, watched).map_err(StartError::Thread)?;
+        broker.admit(doors, sockets, watched).map_err(StartError::Thread)?;
         broker.bridges.apply(config, plans).map_err(StartError::Thread)?;
         Ok(broker)
     }
@@ -203,7 +207,7 @@ impl Broker {
     }
 
     /// Lets the first clients in.
-    fn admit(&mut self, doors: Vec<Door>, watched: bool) -> io::Result<()> {
+    fn admit(&mut self, doors: Vec<Door>, sockets: Vec<coap::Opened>, watched: bool) -> io::Result<()> {
         if doors.iter().any(|d| d.rules.is_some()) {
             self.ensure_lobbies()?;
         }
@@ -215,7 +219,7 @@ impl Broker {
         if let Some(first) = self.inboxes.first() {
             first.post(Letter::Doors(Box::new(acceptor)));
         }
-        Ok(())
+        self.gateways.apply(&self.slots, &[], sockets)
     }
 
     /// Starts the threads for handshakes when they are needed first.
@@ -281,6 +285,7 @@ impl Broker {
         for thread in self.threads {
             thread.join().ok();
         }
+        self.gateways.stop();
         // after the last change of the last shard
         if let Some((persistence, keeper)) = self.persistence {
             persistence.stop();
@@ -348,13 +353,16 @@ fn open_keys(config: &Config, log: &Log) -> Result<Option<Arc<KeyFile>>, StartEr
     Ok(Some(Arc::new(keys)))
 }
 
-/// The sockets of all listeners.
-fn open_doors(slots: &mut [Slot], log: &Log) -> Result<Vec<Door>, StartError> {
+/// The sockets of all listeners, those for CoAP apart.
+fn open_doors(slots: &mut [Slot], log: &Log) -> Result<(Vec<Door>, Vec<coap::Opened>), StartError> {
     let mut inherited = Inherited::take();
-    let mut all = Vec::new();
+    let (mut all, mut sockets) = (Vec::new(), Vec::new());
     for (number, slot) in slots.iter_mut().enumerate() {
+        let gateway = coap::open(slot, number, log)?;
         let doors = doors::open(slot, number, &mut inherited, all.is_empty(), log)?;
         slot.addresses = doors.iter().filter_map(|d| d.listener.local_addr()).collect();
+        slot.addresses.extend(gateway.iter().filter_map(coap::Opened::local_addr));
+        sockets.extend(gateway);
         all.extend(doors);
     }
     for address in inherited.addresses() {
@@ -362,7 +370,7 @@ fn open_doors(slots: &mut [Slot], log: &Log) -> Result<Vec<Door>, StartError> {
             "Warning: The service manager opened {address}, but no listener is configured for it."
         ));
     }
-    Ok(all)
+    Ok((all, sockets))
 }
 
 fn make_shards(

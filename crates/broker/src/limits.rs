@@ -61,6 +61,18 @@ pub(crate) const LOG_LINES_MAX: usize = 65_536;
 pub(crate) const ACCEPTS_PER_TURN: usize = 256;
 /// Pause after the system had no descriptor for a new connection.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Sessions of CoAP peers, all gateways together.
+pub(crate) const COAP_PEERS_MAX: usize = 1024;
+/// After so long without a request or an observation a CoAP peer's session ends.
+pub(crate) const COAP_IDLE_MAX: Duration = Duration::from_secs(60);
+/// Where there is no room for another peer, one that has been idle so long has to go.
+pub(crate) const COAP_EVICT_AFTER: Duration = Duration::from_secs(1);
+/// Between two looks for idle ones.
+pub(crate) const COAP_SWEEP_PERIOD: Duration = Duration::from_secs(5);
+/// Requests that wait for one CoAP peer's session; above, 5.03.
+pub(crate) const COAP_ASKS_MAX: usize = 64;
+/// How long a CoAP peer's login may take, which is delayed after many that failed.
+pub(crate) const COAP_LOGIN_TIME_MAX: Duration = Duration::from_secs(30);
 /// From accept to the end of TLS handshake and WebSocket upgrade.
 pub(crate) const LOBBY_TIME_MAX: Duration = Duration::from_secs(10);
 /// Threads for handshakes; never more than shards.

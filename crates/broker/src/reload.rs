@@ -10,9 +10,9 @@ use crate::limits::RELOAD_TIME_MAX;
 use crate::listeners::{self, Place, Slot, State};
 use crate::security::{self, Read};
 use crate::tls::Made;
-use crate::{Broker, Log, StartError, control, doors, log, settings, sys};
+use crate::{Broker, Log, StartError, coap, control, doors, log, settings, sys};
 use grovemq_auth::password::PasswordFile;
-use grovemq_config::{Config, Listener};
+use grovemq_config::{Config, Listener, Protocol};
 use grovemq_core::Revoked;
 use grovemq_net::{Inherited, listen, listen_unix};
 use std::io::ErrorKind;
@@ -28,6 +28,7 @@ struct Prepared {
     bridges: Vec<Plan>,
     log: log::Prepared,
     opened: Vec<Door>,
+    sockets: Vec<coap::Opened>,
     /// Listeners (by their place in the configuration) whose sockets are in the way of each other's.
     blocked: Vec<usize>,
     warnings: Vec<String>,
@@ -66,9 +67,13 @@ impl Broker {
         let made = collect(Made::of(slots.iter().map(open).collect(), self.keys.clone()), &mut complaints);
         let bridges = collect(Plan::all(config), &mut complaints);
         let log = collect(Log::prepare(&config.log).map_err(|e| vec![e]), &mut complaints);
-        let (mut opened, mut blocked) = (Vec::new(), Vec::new());
+        let (mut opened, mut sockets, mut blocked) = (Vec::new(), Vec::new(), Vec::new());
         for (i, (listener, place)) in config.listeners.iter().zip(&places).enumerate() {
             let Some(slot) = slots.get(place.number).filter(|_| place.door.is_none()) else { continue };
+            match coap::open(slot, place.number, &self.log) {
+                Ok(more) => sockets.extend(more),
+                Err(e) => complaints.push(complaint(listener, &e)),
+            }
             match open_doors(slot, place.number, &self.log) {
                 Ok(doors) => opened.extend(doors),
                 Err(e) if is_in_use(&e) && !self.in_the_way(&slots, listener).is_empty() => blocked.push(i),
@@ -80,7 +85,7 @@ impl Broker {
                 if complaints.is_empty() =>
             {
                 warnings.extend(more.into_iter().chain(of_bridges));
-                Ok(Prepared { places, slots, read, made, bridges, log, opened, blocked, warnings })
+                Ok(Prepared { places, slots, read, made, bridges, log, opened, sockets, blocked, warnings })
             }
             _ => Err(complaints),
         }
@@ -147,7 +152,8 @@ impl Broker {
     }
 
     fn commit(&mut self, config: &Config, prepared: Prepared) {
-        let Prepared { places, mut slots, read, made, bridges, log, opened, warnings, .. } = prepared;
+        let Prepared { places, mut slots, read, made, bridges, log, opened, sockets, warnings, .. } =
+            prepared;
         self.log.commit(log);
         for warning in warnings {
             self.log.warning(warning);
@@ -159,6 +165,11 @@ impl Broker {
         for door in &opened {
             if let Some(slot) = slots.get_mut(usize::from(door.index)) {
                 slot.addresses.extend(door.listener.local_addr());
+            }
+        }
+        for socket in &sockets {
+            if let Some(slot) = slots.get_mut(socket.number) {
+                slot.addresses.extend(socket.local_addr());
             }
         }
         let watched = made.has_files();
@@ -183,6 +194,9 @@ impl Broker {
         if let Err(e) = self.bridges.apply(config, bridges) {
             self.log.error(format!("Error: Bridges cannot be started: {e}."));
         }
+        if let Err(e) = self.gateways.apply(&self.slots, &kept, sockets) {
+            self.log.error(format!("Error: CoAP cannot be served: {e}."));
+        }
         if watched && let Err(e) = self.ensure_watch() {
             self.log.error(format!("Error: Certificates are not watched: {e}."));
         }
@@ -198,9 +212,14 @@ impl Broker {
     fn say_closed(&self, slots: &[Slot]) {
         for (old, new) in self.slots.iter().zip(slots) {
             if old.state == State::Open && new.state == State::Closed {
+                let port = old.port();
+                if old.listener.protocol == Protocol::Coap {
+                    self.log.info(format!("Closing socket for CoAP on port {port}."));
+                    continue;
+                }
                 let what = match &old.listener.unix_path {
                     Some(path) => format!("path {}", path.display()),
-                    None => format!("port {}", old.port()),
+                    None => format!("port {port}"),
                 };
                 self.log.info(format!("Closing listen socket on {what}. Its clients stay."));
             }

@@ -153,6 +153,11 @@ impl Endpoint {
         self.observers.len()
     }
 
+    /// Whether `peer` observes the resource.
+    pub fn is_observed(&self, resource: &str, peer: SocketAddr) -> bool {
+        self.observers.is_observed(resource, peer)
+    }
+
     fn acknowledged(&mut self, now: Instant, key: Key) {
         if !self.transmissions.end(key) {
             return;
@@ -226,7 +231,7 @@ impl Endpoint {
         }
         let id = self.exchanges.open(now, exchange);
         let Options { path, query, accept, format, .. } = options;
-        Some(Request { id, from: key.0, method, path, query, observes, accept, format, payload })
+        Some(Request { id, from: key.0, method, confirmable, path, query, observes, accept, format, payload })
     }
 
     fn answer(&mut self, now: Instant, exchange: &Exchange, response: &Response) {

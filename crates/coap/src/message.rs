@@ -11,6 +11,8 @@ pub struct Request {
     pub id: RequestId,
     pub from: SocketAddr,
     pub method: Method,
+    /// Its sender waits for an acknowledgement; else it does not care too much.
+    pub confirmable: bool,
     /// The segments of the path, decoded. A segment may hold any character, `/` too.
     pub path: Vec<String>,
     /// The arguments of the query, decoded.

@@ -132,6 +132,10 @@ impl Observers {
         Some(Lost { peer: key.0, resource })
     }
 
+    pub(crate) fn is_observed(&self, resource: &str, peer: SocketAddr) -> bool {
+        self.by_resource.get(resource).is_some_and(|all| all.iter().any(|o| o.peer == peer))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.count
     }

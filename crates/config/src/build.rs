@@ -8,7 +8,7 @@ use crate::bridge::Bridge;
 use crate::config::{Config, Log, LogDest, LogTypes};
 use crate::diagnostic::{Diagnostic, Place, Report, Severity, Span, shown};
 use crate::limits::{BRIDGES_MAX, LISTENERS_MAX, VALUE_BYTES_MAX};
-use crate::listener::{Listener, Security, Tls};
+use crate::listener::{Listener, Protocol, Security, Tls};
 use crate::number::{NotInt, int};
 use crate::parse::Line;
 use crate::suggest;
@@ -432,6 +432,7 @@ impl Draft {
             let drafts = std::mem::take(&mut self.listeners);
             self.config.listeners = drafts.into_iter().map(|draft| self.resolve(draft)).collect();
         }
+        self.check_coap();
         for listener in &self.config.listeners {
             // Lines that were not taken leave gaps of their own.
             if let Err(message) = check_tls(&listener.tls)
@@ -444,6 +445,29 @@ impl Draft {
             std::mem::take(&mut self.bridges).into_iter().map(|draft| draft.bridge).collect();
         self.check_bridges();
         (self.config, self.settings, self.report)
+    }
+
+    /// Listeners for CoAP have no options of streams.
+    fn check_coap(&mut self) {
+        let config = &self.config;
+        let speaks_coap = |owner: Owner| match owner {
+            Owner::Listener(index) => {
+                config.listeners.get(index).is_some_and(|l| l.protocol == Protocol::Coap)
+            }
+            Owner::Broker | Owner::Bridge(_) => false,
+        };
+        for setting in self.settings.iter().filter(|setting| speaks_coap(setting.owner)) {
+            if NOT_FOR_COAP.contains(&setting.option.name) {
+                let message = format!("'{}' cannot be used with 'protocol coap'.", setting.name);
+                self.report.push(Diagnostic::error(Some(setting.place.clone()), message));
+            }
+        }
+        for listener in config.listeners.iter().filter(|l| l.protocol == Protocol::Coap) {
+            if listener.unix_path.is_some() {
+                let message = "'protocol coap' needs a port: it cannot be used with a Unix socket.";
+                self.report.push(Diagnostic::error(listener.place.clone(), message));
+            }
+        }
     }
 
     /// Bridges are whole, and do not push each other out.
@@ -491,6 +515,30 @@ impl Draft {
         }
     }
 }
+
+/// Options of streams, of MQTT's own handshake, and of encryption, which datagrams do not have.
+const NOT_FOR_COAP: &[&str] = &[
+    "accept_protocol_versions",
+    "cafile",
+    "capath",
+    "certfile",
+    "ciphers",
+    "ciphers_tls1.3",
+    "crlfile",
+    "enable_proxy_protocol",
+    "keyfile",
+    "max_connection_rate",
+    "max_topic_alias",
+    "max_topic_alias_broker",
+    "proxy_protocol_v2_require_tls",
+    "psk_hint",
+    "require_certificate",
+    "tls_version",
+    "use_identity_as_username",
+    "use_subject_as_username",
+    "use_username_as_clientid",
+    "websockets_origin",
+];
 
 /// The settings of one TLS listener fit together.
 fn check_tls(tls: &Tls) -> Result<(), &'static str> {

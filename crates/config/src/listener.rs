@@ -144,6 +144,8 @@ pub enum Protocol {
     Websockets,
     /// The HTTP interface.
     HttpApi,
+    /// CoAP over UDP.
+    Coap,
 }
 
 /// Version of the PROXY protocol's header.

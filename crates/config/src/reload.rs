@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::build::Setting;
 use crate::diagnostic::{Diagnostic, Place, Severity};
-use crate::listener::Listener;
+use crate::listener::{Listener, Protocol};
 use crate::table::{Opt, Support};
 
 impl Listener {
     /// Both are served by the same socket.
     pub fn listens_like(&self, other: &Self) -> bool {
+        let is_udp = |l: &Self| l.protocol == Protocol::Coap;
         (self.port, &self.host, &self.unix_path, self.local_only, self.socket_domain, &self.bind_interface)
             == (
                 other.port,
@@ -19,6 +20,7 @@ impl Listener {
                 other.socket_domain,
                 &other.bind_interface,
             )
+            && is_udp(self) == is_udp(other)
     }
 
     /// Both let clients in on the same terms, so that who came in by the one may stay under the other. Certificates,

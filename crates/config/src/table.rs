@@ -451,12 +451,13 @@ pub static OPTIONS: &[Opt] = &[
     text("bind_interface", "", |d, v| d.here().bind_interface = Some(v.into()), "Opens the listener on this network interface only.")
         .listener(OrDefault),
     option("protocol", "mqtt", Set::Choice(
-        &[("mqtt", Support::Supported), ("websockets", Support::Supported), ("http_api", Support::Refused(NO_HTTP))],
+        &[("mqtt", Support::Supported), ("websockets", Support::Supported), ("coap", Support::Supported), ("http_api", Support::Refused(NO_HTTP))],
         |d, v| d.here().protocol = match v {
+            "coap" => Protocol::Coap,
             "websockets" => Protocol::Websockets,
             "http_api" => Protocol::HttpApi,
             _ => Protocol::Mqtt,
-        }), "What the listener speaks.").listener(OrDefault),
+        }), "What the listener speaks. `coap` is CoAP over UDP at `/ps/TOPIC`, without encryption.").listener(OrDefault),
     special("accept_protocol_versions", "3,4,5", words::accept_protocol_versions, "MQTT versions clients may use: 3 is 3.1, 4 is 3.1.1.")
         .listener(NotDefault).reload(),
     flag("listener_allow_anonymous", "", |d, v| d.here_security().allow_anonymous = Some(v), "Like allow_anonymous, for this listener.").listener(Defined).reload(),
