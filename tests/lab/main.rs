@@ -13,5 +13,6 @@ mod lab;
 mod paho_thing;
 mod passwords;
 mod scenarios;
+mod soak;
 mod thing;
 mod up;

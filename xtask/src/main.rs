@@ -58,6 +58,9 @@ cargo xtask soak              the broker is killed under load, and every message
       --broker mosquitto      Debian's broker instead of ours, as safe as it can be made
       --seed N                clients that do what they did under that seed
 
+cargo xtask soak --things     a thing whose broker and whose board come and go; its LED has to be right after each
+      --seconds N             for so long (600)
+
 cargo xtask faults [ID…]      what the broker must survive, with the result of each test; or only rows that begin so
 
 cargo xtask docs              the reference of the configuration file, man pages and completions, made anew

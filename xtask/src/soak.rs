@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: the broker is killed under load, many times; or Debian's, to compare.
+//! `cargo xtask soak`: the broker is killed under load, many times; or Debian's, to compare. `soak --things`: a thing whose
+//! broker and board come and go.
 
 use anyhow::{Context, Result, bail};
 
@@ -7,8 +8,14 @@ use crate::shell::{cargo, execute, target};
 /// The test that does it; it prints what became of every message.
 const TEST: &str = "e01_what_is_acknowledged_survives_kills";
 
+/// The test of a thing whose broker and board come and go.
+const THINGS: &str = "soak::a_thing_heals_whatever_comes_and_goes";
+
 /// Runs it. True if nothing was lost; Debian's broker is only counted.
 pub(crate) fn run(args: &[&str]) -> Result<bool> {
+    if let Some((&"--things", rest)) = args.split_first() {
+        return things(rest);
+    }
     let wanted = Wanted::read(args)?;
     let mut test = cargo(&["test", "--package", "grovemq-tests", "--test", "crash", "--"]);
     test.args(["--exact", TEST, "--nocapture"]).env("GROVEMQ_CYCLES", wanted.cycles.to_string());
@@ -23,6 +30,20 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
         test.env("GROVEMQ_SEED", seed.to_string());
     }
     execute(&mut test)?;
+    Ok(true)
+}
+
+/// Ten minutes, or as long as is wanted.
+fn things(args: &[&str]) -> Result<bool> {
+    let seconds: u64 = match args {
+        [] => 600,
+        ["--seconds", number] => number.parse().context("--seconds takes a number")?,
+        _ => bail!("soak --things takes nothing but --seconds N"),
+    };
+    execute(&mut cargo(&["build", "--release", "--package", "grovemq"]))?;
+    let mut test = cargo(&["test", "--package", "grovemq-tests", "--test", "lab", "--"]);
+    test.args(["--exact", THINGS, "--nocapture"]).env("GROVEMQ_SOAK_SECONDS", seconds.to_string());
+    execute(test.env("GROVEMQ_BIN", target().join("release/grovemq")))?;
     Ok(true)
 }
 
@@ -62,6 +83,7 @@ mod tests {
         let all = ["--cycles", "5", "--broker", "mosquitto", "--seed", "7"];
         assert_eq!(Wanted::read(&all).unwrap(), Wanted { cycles: 5, debian: true, seed: Some(7) });
         assert_eq!(Wanted::read(&[]).unwrap().cycles, 1000);
+        assert!(run(&["--things", "--hours", "1"]).is_err());
         for bad in [&["--cycles"][..], &["--cycles", "x"], &["--broker", "other"], &["--fast", "1"]] {
             assert!(Wanted::read(bad).is_err(), "{bad:?}");
         }
