@@ -438,3 +438,46 @@ async fn every_resource_is_introduced_at_each_connection() {
     }
     thing.end().await;
 }
+
+/// An hour of the thing's time, in which connection and board come and go. The real time is what the board's thread
+/// needs: the clock goes on by itself whenever everybody else waits.
+#[tokio::test(start_paused = true)]
+async fn an_hour_of_coming_and_going_leaves_no_wrong_lamp_and_no_task() {
+    const RESOURCES: &str = "[[sensor]]\nkind = 'button'\nname = 'button0'\npin = 'D3'\ninterval_ms = 500\n\
+                             [[actuator]]\nkind = 'led'\nname = 'led0'\npin = 'D4'\n";
+    let peer = Peer::start(4).await;
+    let thing = start_with(peer.port, "3.1.1", RESOURCES);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let (begin, mut first) = (tokio::time::Instant::now(), None);
+    let (mut minute, mut pressed) = (0, false);
+    while begin.elapsed() < Duration::from_secs(3600) {
+        minute += 1;
+        pressed = !pressed;
+        let (board, connection) = (minute % 2 == 0, minute % 3 == 0);
+        thing.hardware.set_present(!board);
+        if connection {
+            peer.drop_connection.notify_one();
+        }
+        thing.hardware.set_digital(Port::D3, pressed);
+        sleep(Duration::from_secs(20)).await;
+        thing.hardware.set_present(true);
+        let wanted = if pressed { 255 } else { 0 };
+        // waits for the board's thread, which knows nothing of the thing's time
+        for _ in 0..10_000 {
+            if thing.hardware.brightness(Port::D4) == wanted {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(thing.hardware.brightness(Port::D4), wanted, "minute {minute}");
+        sleep(Duration::from_secs(10)).await;
+        if minute == 6 {
+            first = Some(tasks());
+        }
+    }
+    assert!(minute > 12, "{minute} minutes");
+    assert_eq!(Some(tasks()), first);
+    thing.shutdown.send(()).unwrap();
+    thing.thing.await.unwrap().unwrap();
+}
