@@ -11,6 +11,7 @@ enum Step<'a> {
     Datagram(bool, &'a [u8]),
     News(u16),
     Time(u8),
+    Probe,
 }
 
 fuzz_target!(|steps: Vec<Step<'_>>| {
@@ -31,6 +32,7 @@ fuzz_target!(|steps: Vec<Step<'_>>| {
             Step::News(length) => {
                 endpoint.notify(now, "", None, &Response::content(Format::TEXT, vec![b'y'; length.into()]));
             }
+            Step::Probe => endpoint.probe(now),
             Step::Time(seconds) => {
                 now += Duration::from_secs(seconds.into());
                 endpoint.tick(now);

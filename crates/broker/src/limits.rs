@@ -69,6 +69,8 @@ pub(crate) const COAP_IDLE_MAX: Duration = Duration::from_secs(60);
 pub(crate) const COAP_EVICT_AFTER: Duration = Duration::from_secs(1);
 /// Between two looks for idle ones.
 pub(crate) const COAP_SWEEP_PERIOD: Duration = Duration::from_secs(5);
+/// Between two questions to all CoAP observers whether they are still there.
+pub(crate) const COAP_PROBE_PERIOD: Duration = Duration::from_secs(600);
 /// Requests that wait for one CoAP peer's session; above, 5.03.
 pub(crate) const COAP_ASKS_MAX: usize = 64;
 /// How long a CoAP peer's login may take, which is delayed after many that failed.

@@ -118,6 +118,18 @@ impl Endpoint {
         }
     }
 
+    /// Asks all who observe whether they are still there; who does not answer is lost. To be done now and then, for resources
+    /// that seldom change.
+    pub fn probe(&mut self, now: Instant) {
+        for peer in self.observers.peers() {
+            if self.transmissions.len() < self.limits.transmissions_max {
+                let mut ping = Packet::new();
+                ping.header.code = MessageClass::Empty;
+                self.transmit(now, peer, ping);
+            }
+        }
+    }
+
     /// The next datagram to send.
     pub fn datagram(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         self.outbox.pop_front()
@@ -143,7 +155,8 @@ impl Endpoint {
         while let Some(due) = self.transmissions.expire(now) {
             match due {
                 Due::Again(to, bytes) => self.send(to, bytes),
-                Due::GivenUp(key) => self.lost.extend(self.observers.failed(key)),
+                // whatever it was: nobody is there
+                Due::GivenUp((peer, _)) => self.lost.extend(self.observers.remove_peer(peer)),
             }
         }
     }

@@ -122,7 +122,7 @@ impl Observers {
         Some((observer.token.clone(), resource, news))
     }
 
-    /// A notification was refused, or never acknowledged.
+    /// A notification was refused.
     pub(crate) fn failed(&mut self, key: Key) -> Option<Lost> {
         let resource = self.in_flight.remove(&key)?;
         let all = self.by_resource.get(&resource)?;
@@ -130,6 +130,25 @@ impl Observers {
         let token = observer.token.clone();
         self.remove(key.0, &token, &resource);
         Some(Lost { peer: key.0, resource })
+    }
+
+    /// The peer is not there any more.
+    pub(crate) fn remove_peer(&mut self, peer: SocketAddr) -> Vec<Lost> {
+        let mut gone = Vec::new();
+        if self.by_peer.contains_key(&peer) {
+            for (resource, all) in &self.by_resource {
+                let tokens = all.iter().filter(|o| o.peer == peer).map(|o| o.token.clone());
+                gone.extend(tokens.map(|token| (resource.clone(), token)));
+            }
+        }
+        for (resource, token) in &gone {
+            self.remove(peer, token, resource);
+        }
+        gone.into_iter().map(|(resource, _)| Lost { peer, resource }).collect()
+    }
+
+    pub(crate) fn peers(&self) -> Vec<SocketAddr> {
+        self.by_peer.keys().copied().collect()
     }
 
     pub(crate) fn is_observed(&self, resource: &str, peer: SocketAddr) -> bool {

@@ -3,7 +3,7 @@
 use super::session::{Ask, Caller, Session, Told, content};
 use super::{House, Terms};
 use crate::inbox::Permit;
-use crate::limits::{COAP_ASKS_MAX, COAP_EVICT_AFTER, COAP_IDLE_MAX, COAP_SWEEP_PERIOD};
+use crate::limits::{COAP_ASKS_MAX, COAP_EVICT_AFTER, COAP_IDLE_MAX, COAP_PROBE_PERIOD, COAP_SWEEP_PERIOD};
 use grovemq_client::{Message, Qos};
 use grovemq_coap::{Code, Endpoint, Format, Limits, Link, Lost, Method, Request, Response, link_format};
 use std::collections::hash_map::RandomState;
@@ -67,6 +67,7 @@ impl Gateway {
         let (sessions, callers) = (BTreeMap::new(), HashMap::new());
         let mut desk = Desk { house, terms, endpoint, sessions, callers, latest: 0, told };
         let mut sweep = interval(COAP_SWEEP_PERIOD);
+        let mut probe = interval(COAP_PROBE_PERIOD);
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         loop {
             desk.forget_lost();
@@ -86,6 +87,7 @@ impl Gateway {
                 },
                 Some((number, told)) = news.recv() => desk.hear(number, told),
                 _ = sweep.tick() => desk.sweep(Instant::now()),
+                _ = probe.tick() => desk.endpoint.probe(Instant::now()),
                 () = until(tick) => desk.endpoint.tick(Instant::now()),
             }
         }

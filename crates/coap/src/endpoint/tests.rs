@@ -193,6 +193,25 @@ fn an_observer_that_does_not_answer_is_given_up() {
 }
 
 #[test]
+fn an_observer_is_asked_whether_it_is_there() {
+    let mut peer = Peer::new(Limits::default());
+    peer.asks(&observe(1), &text("0"));
+    peer.endpoint.probe(peer.now);
+    let ping = peer.gets().unwrap();
+    assert_eq!((ping.header.get_type(), ping.header.code), (MessageType::Confirmable, MessageClass::Empty));
+    assert_eq!(ping.to_bytes().unwrap().len(), 4);
+    // as pings are answered
+    peer.answers(MessageType::Reset, ping.header.message_id);
+    peer.waits(Duration::from_secs(100));
+    assert!(peer.gets().is_none());
+    assert!(peer.endpoint.is_observed("sensors/button0", address()));
+    peer.endpoint.probe(peer.now);
+    peer.waits(Duration::from_secs(100));
+    assert_eq!(peer.endpoint.lost(), Some(Lost { peer: address(), resource: "sensors/button0".into() }));
+    assert!(!peer.endpoint.is_observed("sensors/button0", address()));
+}
+
+#[test]
 fn a_reset_ends_an_observation() {
     let mut peer = Peer::new(Limits::default());
     peer.asks(&observe(1), &text("0"));
