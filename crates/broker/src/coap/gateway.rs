@@ -7,7 +7,7 @@ use crate::limits::{COAP_ASKS_MAX, COAP_EVICT_AFTER, COAP_IDLE_MAX, COAP_PROBE_P
 use grovemq_client::{Message, Qos};
 use grovemq_coap::{Code, Endpoint, Format, Limits, Link, Lost, Method, Request, Response, link_format};
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,8 +49,8 @@ struct Open {
     caller: Caller,
     asks: mpsc::Sender<Ask>,
     used: Instant,
-    /// Topics that are observed, or about to be.
-    topics: BTreeSet<String>,
+    /// Topics that are observed or about to be, and how many requests for it wait for their answer.
+    topics: BTreeMap<String, usize>,
 }
 
 impl Gateway {
@@ -134,7 +134,9 @@ impl Desk {
         if open.asks.try_send(ask).is_err() {
             return Some(Response::error(Code::ServiceUnavailable, "too many requests").max_age(1));
         }
-        open.topics.extend(observed);
+        if let Some(topic) = observed {
+            *open.topics.entry(topic).or_default() += 1;
+        }
         None
     }
 
@@ -169,7 +171,7 @@ impl Desk {
         };
         tokio::spawn(session.run(queue));
         self.callers.insert(caller.clone(), number);
-        self.sessions.insert(number, Open { caller, asks, used: now, topics: BTreeSet::new() });
+        self.sessions.insert(number, Open { caller, asks, used: now, topics: BTreeMap::new() });
         Some(number)
     }
 
@@ -204,21 +206,29 @@ impl Desk {
             Told::Answer { id, response, observes } => {
                 self.endpoint.respond(now, id, &response);
                 if let Some(topic) = observes {
+                    let open = self.sessions.get_mut(&number);
+                    if let Some(waiting) = open.and_then(|open| open.topics.get_mut(&topic)) {
+                        *waiting = waiting.saturating_sub(1);
+                    }
                     self.forget_unobserved(number, &topic);
                 }
             }
             Told::News { topic, payload } => {
-                if let Some(open) = self.sessions.get(&number).filter(|open| open.topics.contains(&topic)) {
+                if let Some(open) = self.sessions.get(&number).filter(|open| open.topics.contains_key(&topic))
+                {
                     let peer = Some(open.caller.address);
                     self.endpoint.notify(now, &resource(&topic), peer, &content(payload));
                 }
             }
-            Told::Ended(why) => {
-                let Some(open) = self.close(number) else { return };
-                for topic in &open.topics {
-                    self.endpoint.notify(now, &resource(topic), Some(open.caller.address), &why);
-                }
-            }
+            Told::Ended(why) => self.end(now, number, &why),
+        }
+    }
+
+    /// Closes a session and tells its observers.
+    fn end(&mut self, now: Instant, number: u64, why: &Response) {
+        let Some(open) = self.close(number) else { return };
+        for topic in open.topics.keys() {
+            self.endpoint.notify(now, &resource(topic), Some(open.caller.address), why);
         }
     }
 
@@ -228,7 +238,7 @@ impl Desk {
             let Some(topic) = resource.strip_prefix(ROOT).and_then(|rest| rest.strip_prefix('/')) else {
                 continue;
             };
-            let observer = |open: &Open| open.caller.address == peer && open.topics.contains(topic);
+            let observer = |open: &Open| open.caller.address == peer && open.topics.contains_key(topic);
             let number = self.sessions.iter().find(|(_, open)| observer(open)).map(|(number, _)| *number);
             if let Some(number) = number {
                 self.forget_unobserved(number, topic);
@@ -238,18 +248,21 @@ impl Desk {
 
     fn forget_unobserved(&mut self, number: u64, topic: &str) {
         let Some(open) = self.sessions.get_mut(&number) else { return };
-        if self.endpoint.is_observed(&resource(topic), open.caller.address) {
+        let is_awaited = open.topics.get(topic).is_some_and(|waiting| *waiting > 0);
+        if is_awaited || self.endpoint.is_observed(&resource(topic), open.caller.address) {
             return;
         }
-        open.used = Instant::now();
-        // a session that is too busy to forget is ended: its subscriptions end with it
-        if open.topics.remove(topic) && open.asks.try_send(Ask::Forget { topic: topic.to_owned() }).is_err() {
-            self.close(number);
+        let now = Instant::now();
+        open.used = now;
+        let forget = Ask::Forget { topic: topic.to_owned() };
+        if open.topics.remove(topic).is_some() && open.asks.try_send(forget).is_err() {
+            // too busy to forget: its subscriptions end with it
+            self.end(now, number, &Response::error(Code::ServiceUnavailable, "too many requests"));
         }
     }
 
     fn observer(&self, peer: SocketAddr, topic: &str) -> Option<&Open> {
-        self.sessions.values().find(|open| open.caller.address == peer && open.topics.contains(topic))
+        self.sessions.values().find(|open| open.caller.address == peer && open.topics.contains_key(topic))
     }
 }
 
