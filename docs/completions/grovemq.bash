@@ -5,7 +5,7 @@ _grovemq() {
     COMPREPLY=()
     if [[ $name == grovemq* ]]; then
         if ((COMP_CWORD == 1)); then
-            COMPREPLY=($(compgen -W 'up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store thing lab board completions man help --help --version' -- "$cur"))
+            COMPREPLY=($(compgen -W 'up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store dump thing lab board completions man help --help --version' -- "$cur"))
             return
         fi
         name=${COMP_WORDS[1]}
@@ -18,6 +18,7 @@ _grovemq() {
         mosquitto_passwd) name=passwd ;;
         mosquitto_ctrl) name=ctrl ;;
         mosquitto_signal) name=signal ;;
+        mosquitto_db_dump) name=dump ;;
     esac
     case $name$prev in
         up-p|up--port) return ;;
@@ -330,13 +331,14 @@ _grovemq() {
         passwd) options='-b -c -D -H -I -U --format --help --version' words='' ;;
         ctrl) options='-h --host -p --port -q --qos -v --verbose -f --file -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o -d --debug --quiet --help --version -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='dynsec broker shell' ;;
         signal) options='-a -p --help' words='config-reload log-rotate shutdown tree-print xtreport' ;;
-        store) options='' words='stats check export import' ;;
+        store) options='' words='stats check dump export import' ;;
+        dump) options='--stats --client-stats' words='' ;;
         thing) options='-c --config -h --host -p --port --board --coap[=ADDRESS] -v --verbose --help' words='check schema' ;;
         lab) options='-p --port --for --write -v --verbose --help' words='scenario-1 scenario-2 scenario-3 weather class' ;;
         board) options='--socket --control --script --firmware --help' words='' ;;
         completions) options='--help' words='bash zsh fish' ;;
         man) options='--all --all --help' words='' ;;
-        help) words='up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store thing lab board completions man' ;;
+        help) words='up broker check pub sub rr record replay probe bench capture top passwd ctrl signal store dump thing lab board completions man' ;;
     esac
     if [[ $name == ctrl ]]; then
         for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
@@ -355,4 +357,4 @@ _grovemq() {
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     fi
 }
-complete -F _grovemq grovemq mosquitto mosquitto_pub mosquitto_sub mosquitto_rr mosquitto_passwd mosquitto_ctrl mosquitto_signal
+complete -F _grovemq grovemq mosquitto mosquitto_pub mosquitto_sub mosquitto_rr mosquitto_passwd mosquitto_ctrl mosquitto_signal mosquitto_db_dump

@@ -131,6 +131,88 @@ fn what_debian_left_can_be_imported() {
     refused(&store("check", &[&file]), 1, "Damaged and left out: ");
 }
 
+/// Lines of a dump without the names of messages, which differ from time to time.
+fn dumped(args: &[&str], file: &Path) -> String {
+    let end = Program::run(peers::ours("dump").args(args).arg(file), b"", SOON).success();
+    end.text().lines().filter(|line| !line.contains("ID: ") || line.contains("Client ID")).fold(
+        String::new(),
+        |mut text, line| {
+            text.push_str(line);
+            text.push('\n');
+            text
+        },
+    )
+}
+
+#[test]
+fn what_debian_left_is_dumped() {
+    let broker = filled(Kind::Debian);
+    let port = broker.port().to_string();
+    let run = |tool: &str, args: &str| {
+        let args = args.split(' ').filter(|word| !word.is_empty());
+        Program::run(peers::debian(tool).args(["-p", &port, "-V", "5"]).args(args), b"", SOON).success();
+    };
+    run("mosquitto_sub", "-c -i five -x 100 -q 1 -t p -D subscribe subscription-identifier 7 -E");
+    let about =
+        "-D publish content-type text/plain -D publish correlation-data xy -D publish response-topic r";
+    run("mosquitto_pub", &format!("-q 1 -t p -m hello {about} -D publish user-property a b"));
+    let broker = broker.restart(Kind::Debian);
+    let file = broker.dir().join("mosquitto.db");
+
+    let text = dumped(&[], &file);
+    let begin = "Mosquitto DB dump\nCRC: 0\nDB version: 6\nDB_CHUNK_CFG:\n\tLength: 16\n\tShutdown: 1\n";
+    assert!(text.starts_with(begin), "{text}");
+    let message = "\tTopic: p\n\tQoS: 1\n\tRetain: 0\n\tPayload Length: 5\n\tExpiry Time: 0\n\tPayload: hello\n\
+                   \tProperties:\n\t\tContent type: text/plain\n\t\tCorrelation data: 7879\n\
+                   \t\tResponse topic: r\n\t\tUser property: a , b\nDB_CHUNK_";
+    let sent = "DB_CHUNK_CLIENT_MSG:\n\tLength: 23\n\tClient ID: five\n\tQoS: 1\n\tRetain: 0\n\tDirection: 1\n\
+                \tState: 11\n\tDup: 0\n\tSubscription identifier: 7\n";
+    let client = "\tSession expiry interval: 100\n";
+    let filter = "DB_CHUNK_SUB:\n\tLength: 17\n\tClient ID: five\n\tTopic: p\n\tQoS: 1\n\tOptions: 0x00\n";
+    // ff00 is no text
+    let binary = "\tTopic: t/b\n\tQoS: 1\n\tRetain: 0\n\tPayload Length: 2\n\tExpiry Time: 0\nDB_CHUNK_";
+    for part in [message, sent, client, filter, binary, "DB_CHUNK_RETAIN:\n\tLength: 8\n"] {
+        assert!(text.contains(part), "{part}in {text}");
+    }
+    let stats = dumped(&["--stats"], &file);
+    let counts = [("CFG", 1), ("BASE_MSG", 4), ("CLIENT_MSG", 4), ("RETAIN", 1), ("SUB", 3), ("CLIENT", 3)];
+    let line = |(name, count): (&str, u32)| format!("{:21}{count}\n", format!("DB_CHUNK_{name}:"));
+    assert_eq!(stats, counts.map(line).concat());
+    let clients = dumped(&["--client-stats"], &file);
+    assert!(clients.lines().any(|line| line.starts_with("SC: 1 SS: 17 MC: 1 MS: ")), "{clients}");
+    assert!(clients.lines().any(|line| line.ends_with("   first")), "{clients}");
+    assert_eq!(clients.lines().count(), 3, "{clients}");
+
+    // by either name, and as far as it goes
+    let whole = Program::run(peers::ours("dump").arg(&file), b"", SOON).success().text();
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() - 3]).unwrap();
+    for end in [store("dump", &[&file]), Program::run(peers::ours("dump").arg(&file), b"", SOON)] {
+        refused(&end, 1, "mosquitto.db:");
+        assert!(end.stderr.contains("the rest of the file"), "{end:?}");
+        assert!(end.text().len() > 100 && whole.starts_with(&end.text()), "{end:?}");
+    }
+}
+
+#[test]
+fn older_files_are_dumped() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/store/tests/data");
+    for format in 2..=4 {
+        let file = data.join(format!("mosquitto-format-{format}.db"));
+        let text = dumped(&[], &file);
+        assert!(text.contains(&format!("\nDB version: {format}\n")), "{text}");
+        assert!(text.contains("DB_CHUNK_CLIENT:\n") && text.contains("\tClient ID: sub\n"), "{text}");
+        let end = Program::run(peers::ours("mosquitto_db_dump").arg("--stats").arg(&file), b"", SOON);
+        assert!(end.success().text().contains("DB_CHUNK_CLIENT:     1\n"));
+    }
+    let end = Program::run(&mut peers::ours("mosquitto_db_dump"), b"", SOON);
+    refused(&end, 1, "Usage: mosquitto_db_dump [--stats | --client-stats] FILE");
+    refused(&store("dump", &[]), 2, "Wrong arguments for 'dump'");
+    refused(&store("dump", &[&data.join("none")]), 1, "none: cannot read: ");
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    refused(&store("dump", &[&other]), 1, "not a mosquitto.db");
+}
+
 #[test]
 fn debian_finds_the_same_in_older_files() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/store/tests/data");

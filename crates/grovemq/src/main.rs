@@ -12,6 +12,7 @@ mod capture;
 mod check;
 mod colour;
 mod ctrl;
+mod dump;
 mod exit;
 mod flags;
 mod format;
@@ -196,7 +197,15 @@ const COMMANDS: &[Command] = &[
         about: "Look at, check, export or fill a broker's store",
         run: store::run,
         help: Help::Text(store::help),
-        words: &["stats", "check", "export", "import"],
+        words: &["stats", "check", "dump", "export", "import"],
+    },
+    Command {
+        name: "dump",
+        original: Some("mosquitto_db_dump"),
+        about: "Print a mosquitto.db as text, chunk by chunk",
+        run: dump::run,
+        help: Help::Text(dump::help),
+        words: &[],
     },
     Command {
         name: "thing",

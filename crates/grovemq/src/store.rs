@@ -31,6 +31,10 @@ pub(crate) fn run(call: &Call) -> Exit {
         [verb, dir] if verb == "export" => export(dir, None),
         [verb, dir, file] if verb == "export" => export(dir, Some(file)),
         [verb, dir, file] if verb == "import" => import(dir, file),
+        [verb, rest @ ..] if verb == "dump" => match crate::dump::dump(rest) {
+            Some(exit) => Ok(exit),
+            None => return misused(call, "Wrong arguments for 'dump'."),
+        },
         [] => return misused(call, "What is to be done?"),
         [verb, ..] => {
             let known = ["stats", "check", "export", "import"].iter().any(|known| verb == known);
@@ -55,13 +59,14 @@ fn misused(call: &Call, what: &str) -> Exit {
 pub(crate) fn help(program: &str) -> String {
     format!(
         "Usage: {program} stats DIR\n       {program} check DIR\n       {program} export DIR [FILE]\n       \
-         {program} import DIR FILE\n\n\
+         {program} import DIR FILE\n       {program} dump [--stats | --client-stats] FILE\n\n\
          Works on what a broker keeps on disk, while that broker does not run.\n\n \
          stats    how much there is, the largest queues, and the sessions that were made first\n \
          check    reads all of it and names what is damaged\n \
          export   writes sessions, their messages and retained messages as JSON lines, to standard output or a new FILE\n \
          import   adds what is in FILE, such JSON lines or a mosquitto.db of Mosquitto up to 2.1; makes the store if\n          \
-         there is none. A session that is there already is refused, a retained message is replaced.\n\n\
+         there is none. A session that is there already is refused, a retained message is replaced.\n \
+         dump     prints a mosquitto.db chunk by chunk, as `grovemq dump` does\n\n\
          DIR is the broker's persistence_location, or the store in it. stats, check and export change nothing there, and\n\
          take a mosquitto.db in its place.\n\
          Run it as the user of the broker, who has to be able to read what is imported.\n\n\
@@ -253,7 +258,7 @@ fn told(error: Error) -> String {
     }
 }
 
-fn name_losses(found: &Recovery) -> Exit {
+pub(crate) fn name_losses(found: &Recovery) -> Exit {
     for loss in &found.lost {
         crate::complain(&format!("Damaged and left out: {loss}."));
     }

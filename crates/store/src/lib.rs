@@ -15,7 +15,7 @@ mod group;
 mod index;
 mod log;
 mod memory;
-mod mosquitto_db;
+pub mod mosquitto_db;
 mod original;
 mod picture;
 mod segment;

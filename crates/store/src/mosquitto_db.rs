@@ -8,6 +8,7 @@
 //! and a time of the other byte order is far from any of ours. What cannot be read is named and left out; each chunk stands
 //! for itself.
 
+pub mod chunk;
 mod old;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod tests;
 use crate::change::{Letter, Reader};
 use crate::clock::Clock;
 use crate::{Error, Recovery};
+use chunk::{Chunk, Outcome, Part};
 use grovemq_codec::{PublishProperties, Qos, RetainHandling, SubscribeOptions, topic};
 use grovemq_core::Message;
 use grovemq_core::journal::{QueuedImage, Saved, SavedSession, SessionImage, StoredId, SubscriptionImage};
@@ -58,38 +60,67 @@ pub fn parse_mosquitto_db(
     first: StoredId,
     visit: &mut dyn FnMut(Saved),
 ) -> Result<Recovery, Error> {
-    let refuse = |what: String| Error::Unreadable { path: path.into(), what };
+    let mut db = Db { first, ..Db::new(epoch) };
+    let mut found = Recovery::default();
+    visit_chunks(bytes, path, &mut found, &mut |header, chunk| db.take(header.format, chunk.part))?;
+    db.found = found;
+    Ok(db.finish(visit))
+}
+
+/// How a file begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// Always 0 up to now.
+    pub checksum: u32,
+    pub format: u32,
+}
+
+/// Gives each chunk of a `mosquitto.db` to `visit`, as it stands there. Before the first, and if there is none, it is given how
+/// the file begins alone. What cannot be read is named in the [`Recovery`], where nothing is counted.
+pub fn read_chunks(path: &Path, visit: &mut dyn FnMut(Header, Option<Chunk<'_>>)) -> Result<Recovery, Error> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
+    let mut found = Recovery::default();
+    visit(header(&mut Reader(&bytes), path)?, None);
+    visit_chunks(&bytes, path, &mut found, &mut |header, chunk| {
+        visit(header, Some(chunk));
+        Some(())
+    })?;
+    Ok(found)
+}
+
+/// `visit` has `None` for what makes no sense.
+fn visit_chunks<'a>(
+    bytes: &'a [u8],
+    path: &Path,
+    found: &mut Recovery,
+    visit: &mut dyn FnMut(Header, Chunk<'a>) -> Option<()>,
+) -> Result<(), Error> {
     let mut from = Reader(bytes);
+    let header = header(&mut from, path)?;
+    while !from.0.is_empty() {
+        let at = format!("{}:{}", path.display(), bytes.len() - from.0.len());
+        match chunk::next(header.format, &mut from, &mut |chunk| visit(header, chunk)) {
+            Outcome::Read => {}
+            Outcome::Unreadable(kind) => found.lose(at, format!("what cannot be read as {}", name(kind))),
+            Outcome::End => {
+                found.lose(at, "the rest of the file");
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn header(from: &mut Reader<'_>, path: &Path) -> Result<Header, Error> {
+    let refuse = |what: String| Error::Unreadable { path: path.into(), what };
     let magic = from.bytes(MAGIC.len() as u64);
-    let (Some(MAGIC), Some(_), Some(format)) = (magic, number32(&mut from), number32(&mut from)) else {
+    let (Some(MAGIC), Some(checksum), Some(format)) = (magic, number32(from), number32(from)) else {
         return Err(refuse("not a mosquitto.db".into()));
     };
     if !FORMATS.contains(&format) {
         return Err(refuse(format!("a mosquitto.db of format {format}; 2 to 6 can be read")));
     }
-    let mut db = Db { format, clock: Clock::new(epoch), first, ..Db::new(epoch) };
-    let total = bytes.len();
-    while !from.0.is_empty() {
-        let at = format!("{}:{}", path.display(), total - from.0.len());
-        match if format < 5 { db.old_chunk(&mut from) } else { db.next_chunk(&mut from) } {
-            Chunk::Read => {}
-            Chunk::Unreadable(kind) => db.found.lose(at, format!("what cannot be read as {}", name(kind))),
-            Chunk::End => {
-                db.found.lose(at, "the rest of the file");
-                break;
-            }
-        }
-    }
-    Ok(db.finish(visit))
-}
-
-/// What became of a chunk.
-enum Chunk {
-    Read,
-    /// Of this kind; what follows may be good.
-    Unreadable(u32),
-    /// The file ends in it.
-    End,
+    Ok(Header { checksum, format })
 }
 
 fn name(kind: u32) -> &'static str {
@@ -105,7 +136,6 @@ fn name(kind: u32) -> &'static str {
 }
 
 struct Db {
-    format: u32,
     clock: Clock,
     first: StoredId,
     messages: HashMap<u64, Arc<Message>>,
@@ -131,7 +161,6 @@ struct ClientMessage {
 impl Db {
     fn new(epoch: SystemTime) -> Self {
         Self {
-            format: 0,
             clock: Clock::new(epoch),
             first: 1,
             messages: HashMap::new(),
@@ -143,32 +172,19 @@ impl Db {
         }
     }
 
-    fn next_chunk(&mut self, from: &mut Reader<'_>) -> Chunk {
-        let body = match (number32(from), number32(from)) {
-            (Some(kind), Some(len)) => from.bytes(len.into()).map(|body| (kind, body)),
-            _ => None,
-        };
-        let Some((kind, body)) = body else { return Chunk::End };
-        if self.chunk(kind, body).is_some() { Chunk::Read } else { Chunk::Unreadable(kind) }
-    }
-
-    /// `None` for what cannot be read.
-    fn chunk(&mut self, kind: u32, body: &[u8]) -> Option<()> {
-        let mut from = Reader(body);
-        match kind {
-            kind::CONFIGURATION => {}
-            kind::MESSAGE => {
-                let (id, message) = self.message(&mut from)?;
+    /// `None` for what makes no sense.
+    fn take(&mut self, format: u32, part: Part<'_>) -> Option<()> {
+        match part {
+            Part::Configuration(_) => {}
+            Part::Message(message) => {
+                let id = message.id;
+                let message = self.message(message)?;
                 self.messages.insert(id, message);
             }
-            kind::CLIENT_MESSAGE => self.waiting.push(client_message(&mut from)?),
-            kind::RETAINED => self.retained.push(host64(&mut from)?),
-            kind::SUBSCRIPTION => self.subscriptions.push(subscription(&mut from)?),
-            kind::CLIENT => {
-                let image = self.client(&mut from)?;
-                self.add(image);
-            }
-            _ => return None,
+            Part::ClientMessage(message) => self.waiting.push(waiting(&message)?),
+            Part::Retained(id) => self.retained.push(id),
+            Part::Subscription(subscription) => self.subscriptions.push(subscribed(&subscription)?),
+            Part::Client(client) => self.add(session(format, &client)?),
         }
         Some(())
     }
@@ -179,20 +195,12 @@ impl Db {
         self.clients.insert(session.image.client_id.clone(), session);
     }
 
-    fn message(&self, from: &mut Reader<'_>) -> Option<(u64, Arc<Message>)> {
-        let (id, expires) = (host64(from)?, time(from)?);
-        let payload_len = number32(from)?;
-        let _source_packet_id = number16(from)?;
-        let (source_len, user_len, topic_len) = (number16(from)?, number16(from)?, number16(from)?);
-        let _source_port = number16(from)?;
-        let (qos, retain) = (Qos::from_u8(from.byte()?)?, from.byte()? != 0);
-        let _source = from.bytes(source_len.into())?;
-        let _user = from.bytes(user_len.into())?;
-        let topic = str::from_utf8(from.bytes(topic_len.into())?).ok()?;
+    fn message(&self, from: chunk::Message<'_>) -> Option<Arc<Message>> {
+        let topic = str::from_utf8(from.topic).ok()?;
         topic::validate_name(topic).ok()?;
-        let payload = from.bytes(payload_len.into())?;
+        let qos = Qos::from_u8(from.qos)?;
         let mut kept = Vec::new();
-        if let Some(properties) = properties(from)? {
+        if let Some(properties) = from.properties {
             let empty = PublishProperties::default();
             let own = PublishProperties {
                 message_expiry: None,
@@ -202,41 +210,9 @@ impl Db {
             };
             own.write(&mut kept).ok()?;
         }
-        let expires = expires.map(|seconds| seconds.saturating_mul(1000));
-        let letter = Letter { topic, properties: &kept, payload, qos, retain, expires };
-        Some((id, self.clock.message(&letter)))
-    }
-
-    fn client(&self, from: &mut Reader<'_>) -> Option<SessionImage> {
-        let len = from.0.len();
-        let (expires, expiry) = (time(from)?, number32(from)?);
-        let (_last_packet_id, id_len) = (number16(from)?, number16(from)?);
-        let mut user_len = 0;
-        if self.format >= 6 {
-            let _port = number16(from)?;
-            user_len = number16(from)?;
-            // where 64-bit numbers may stand at any multiple of 4, as on 32-bit x86, there is none
-            let padding = from.0.first_chunk()?;
-            let without = 20 + usize::from(id_len) + usize::from(user_len);
-            if len != without || *padding == [0; 4] {
-                let _padding = from.bytes(4)?;
-            }
-        }
-        // so Mosquitto 2 writes a session that it has from a file of format 2 to 4, and does not end it
-        let expiry = if expiry == 0 && expires.is_none() { u32::MAX } else { expiry };
-        let client_id = str::from_utf8(from.bytes(id_len.into())?).ok()?;
-        // Mosquitto 2.0 may write another client's name, and whatever followed it in memory, for a client without one
-        let username = from.bytes(user_len.into()).and_then(|name| str::from_utf8(name).ok());
-        let username = username.filter(|name| !name.is_empty() && !name.contains('\0'));
-        Some(SessionImage {
-            id: 0,
-            client_id: client_id.into(),
-            username: username.map(Into::into),
-            mount: None,
-            expiry,
-            expires: expires.map(|seconds| seconds.saturating_mul(1000)),
-            will: None,
-        })
+        let expires = moment(from.expires);
+        let (payload, retain) = (from.payload, from.retain != 0);
+        Some(self.clock.message(&Letter { topic, properties: &kept, payload, qos, retain, expires }))
     }
 
     fn finish(mut self, visit: &mut dyn FnMut(Saved)) -> Recovery {
@@ -359,59 +335,61 @@ fn place_after(last: u64, packet_id: u16) -> u64 {
     last + 1 + (u64::from(packet_id) + ring - id_of_next) % ring
 }
 
-fn client_message(from: &mut Reader<'_>) -> Option<ClientMessage> {
-    let (message, packet_id, id_len) = (host64(from)?, number16(from)?, number16(from)?);
-    let (qos, state) = (Qos::from_u8(from.byte()?)?, from.byte()?);
-    let (retain_and_dup, direction) = (from.byte()?, from.byte()?);
-    let client = str::from_utf8(from.bytes(id_len.into())?).ok()?.into();
-    let ids = properties(from)?.map(|properties| properties.subscription_ids.iter().collect::<Vec<u32>>());
+fn session(format: u32, client: &chunk::Client<'_>) -> Option<SessionImage> {
+    // so Mosquitto 2 writes a session that it has from a file of format 2 to 4, and does not end it
+    let forever = format < 5 || (client.expiry == 0 && client.expires == 0);
+    // Mosquitto 2.0 may write another client's name, and whatever followed it in memory, for a client without one
+    let username = client.username.and_then(|name| str::from_utf8(name).ok());
+    let username = username.filter(|name| !name.is_empty() && !name.contains('\0'));
+    Some(SessionImage {
+        id: 0,
+        client_id: str::from_utf8(client.id).ok()?.into(),
+        username: username.map(Into::into),
+        mount: None,
+        expiry: if forever { u32::MAX } else { client.expiry },
+        expires: moment(client.expires).filter(|_| !forever),
+        will: None,
+    })
+}
+
+fn waiting(from: &chunk::ClientMessage<'_>) -> Option<ClientMessage> {
+    let ids = from.properties.as_ref();
+    let ids = ids.map(|properties| properties.subscription_ids.iter().collect::<Vec<u32>>());
     Some(ClientMessage {
-        client,
-        message,
-        packet_id,
-        qos,
-        state,
-        retain: retain_and_dup >> 4 != 0,
-        incoming: direction == 0,
+        client: str::from_utf8(from.client).ok()?.into(),
+        message: from.message,
+        packet_id: from.packet_id,
+        qos: Qos::from_u8(from.qos)?,
+        state: from.state,
+        retain: from.retain != 0,
+        incoming: from.direction == 0,
         ids: ids.filter(|ids| !ids.is_empty()).map(Into::into),
     })
 }
 
-fn subscription(from: &mut Reader<'_>) -> Option<(Box<str>, SubscriptionImage)> {
-    let (id, id_len, topic_len) = (number32(from)?, number16(from)?, number16(from)?);
-    let (qos, options) = (Qos::from_u8(from.byte()?)?, from.byte()?);
-    let _padding = from.bytes(2)?;
-    let client = str::from_utf8(from.bytes(id_len.into())?).ok()?;
-    let filter = str::from_utf8(from.bytes(topic_len.into())?).ok()?;
-    let retain_handling = match options >> 4 & 3 {
+fn subscribed(from: &chunk::Subscription<'_>) -> Option<(Box<str>, SubscriptionImage)> {
+    let client = str::from_utf8(from.client).ok()?;
+    let filter = str::from_utf8(from.filter).ok()?;
+    let retain_handling = match from.options >> 4 & 3 {
         0 => RetainHandling::Always,
         1 => RetainHandling::IfNew,
         _ => RetainHandling::Never,
     };
     let options = SubscribeOptions {
-        qos,
-        no_local: options & 4 != 0,
-        retain_as_published: options & 8 != 0,
+        qos: Qos::from_u8(from.qos)?,
+        no_local: from.options & 4 != 0,
+        retain_as_published: from.options & 8 != 0,
         retain_handling,
     };
-    Some((client.into(), subscribed(filter, options, id)?))
-}
-
-fn subscribed(filter: &str, options: SubscribeOptions, id: u32) -> Option<SubscriptionImage> {
     topic::validate_filter(filter).ok()?;
     let shared = topic::parse_shared(filter).ok()?;
     let (group, filter) = shared.map_or((None, filter), |(group, filter)| (Some(group.into()), filter));
-    Some(SubscriptionImage { filter: filter.into(), group, options, id })
+    Some((client.into(), SubscriptionImage { filter: filter.into(), group, options, id: from.id }))
 }
 
-/// What is left, if anything is: a length and a block of properties. The outer `None` is damage.
-#[expect(clippy::option_option, reason = "whether it could be read, and whether it is there")]
-fn properties<'a>(from: &mut Reader<'a>) -> Option<Option<PublishProperties<'a>>> {
-    if from.0.is_empty() {
-        return Some(None);
-    }
-    let len = from.number()?;
-    PublishProperties::read(from.bytes(len)?).ok().map(Some)
+/// In milliseconds.
+fn moment(seconds: u64) -> Option<u64> {
+    Some(seconds).filter(|seconds| *seconds != 0).map(|seconds| seconds.saturating_mul(1000))
 }
 
 fn number32(from: &mut Reader<'_>) -> Option<u32> {
@@ -426,11 +404,11 @@ fn host64(from: &mut Reader<'_>) -> Option<u64> {
     from.fixed().map(u64::from_le_bytes)
 }
 
-/// Seconds since 1970, if there is a time at all. The outer `None` is damage.
-#[expect(clippy::option_option, reason = "whether it could be read, and whether it is there")]
-fn time(from: &mut Reader<'_>) -> Option<Option<u64>> {
-    let seconds = host64(from)?;
-    // no time of ours is that far; the file comes from a machine of the other byte order
-    let seconds = if seconds > 1 << 40 { seconds.swap_bytes() } else { seconds };
-    Some(Some(seconds).filter(|seconds| *seconds != 0))
+fn time(from: &mut Reader<'_>) -> Option<u64> {
+    host64(from).map(seconds)
+}
+
+/// No time of ours is that far: it comes from a machine of the other byte order.
+fn seconds(written: u64) -> u64 {
+    if written > 1 << 40 { written.swap_bytes() } else { written }
 }

@@ -25,6 +25,7 @@ const ORIGINAL_TOOLS: &[&str] = &[
     "mosquitto_passwd",
     "mosquitto_ctrl",
     "mosquitto_signal",
+    "mosquitto_db_dump",
 ];
 
 /// The program, its service and its documentation.

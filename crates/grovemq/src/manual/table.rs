@@ -37,14 +37,16 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
         "A refused connection or command is a failure. As `mosquitto_ctrl` the codes are the original's, which are 0 there.",
     ),
     ("ctrl", "modules in shared libraries", "Not loaded."),
+    ("dump", "`--json`", "Refused: `grovemq store export` writes JSON lines, of another form."),
+    ("dump", "properties", "In one order, whatever the one in the file."),
+    ("dump", "control characters in names", "Escaped, so that a terminal does not obey them."),
+    (
+        "dump",
+        "damaged files",
+        "The rest is read, what is damaged is named with its place, and the exit code is 1, also where no file can be read.",
+    ),
     ("signal", "`xtreport`", "Opens the log files anew: there is no memory report."),
 ];
-
-/// Programs of the original that are not there.
-const MISSING: &[(&str, &str)] = &[(
-    "mosquitto_db_dump",
-    "`grovemq store export` writes a `mosquitto.db` as JSON lines, of another form; `stats` and `check` read it, too.",
-)];
 
 pub(super) fn page() -> String {
     let mut text = "# The tools and the original's\n\n<!-- Made from the program's own table of options by `cargo xtask \
@@ -66,10 +68,6 @@ pub(super) fn page() -> String {
     text.push_str("\n## Differences\n\n| tool | what | why |\n|---|---|---|\n");
     for (tool, what, why) in DIFFERENT {
         let _infallible = writeln!(text, "| {tool} | {what} | {why} |");
-    }
-    text.push_str("\n## Missing\n\n| program | instead |\n|---|---|\n");
-    for (program, instead) in MISSING {
-        row(&mut text, &format!("`{program}`"), instead);
     }
     text
 }
