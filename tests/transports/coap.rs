@@ -207,6 +207,20 @@ fn libcoap_finds_the_gateway_of_a_new_configuration() {
 }
 
 #[test]
+fn libcoap_is_told_that_there_is_no_room() {
+    let port = free_port();
+    let broker = Broker::start(
+        Kind::Ours,
+        &format!("allow_anonymous true\nlistener {port} 127.0.0.1\nprotocol coap\nmax_connections 1\n"),
+    );
+    let url = format!("coap://127.0.0.1:{port}/ps/t");
+    publish(&broker, &["-t", "t", "-r", "-m", "x"]);
+    let observer = observer(&url);
+    observer.wait_for_stdout("x", SOON);
+    assert_eq!(coap(&["-m", "get"], &url).1, "5.03 too many peers");
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
