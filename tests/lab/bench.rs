@@ -36,6 +36,11 @@ impl Bench {
         Self { names, home: scratch() }
     }
 
+    /// One more name for a program.
+    pub(crate) fn link(&self, name: &str, program: impl AsRef<std::path::Path>) {
+        std::os::unix::fs::symlink(program, self.names.path().join(name)).unwrap();
+    }
+
     /// A shell at work on this line.
     pub(crate) fn shell(&self, line: &str) -> Command {
         let mut shell = Command::new("sh");

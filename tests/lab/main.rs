@@ -15,4 +15,5 @@ mod passwords;
 mod scenarios;
 mod soak;
 mod thing;
+mod tutorial;
 mod up;
