@@ -14,6 +14,7 @@ mod paho_thing;
 mod passwords;
 mod scenarios;
 mod soak;
+mod speed;
 mod thing;
 mod tutorial;
 mod up;

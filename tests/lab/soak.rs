@@ -99,7 +99,7 @@ fn start_broker(port: u16) -> Program {
 }
 
 /// The board behind a socket, for whoever comes, until the test ends.
-fn serve(board: &SimulatedBoard, socket: &Path) {
+pub(crate) fn serve(board: &SimulatedBoard, socket: &Path) {
     let (board, listener) = (board.clone(), UnixListener::bind(socket).unwrap());
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {

@@ -50,6 +50,8 @@ cargo xtask bench client      the client library beside rumqttc, in turns
       --rounds N              rounds, of which the median counts (5)
       --write                 writes docs/client-benchmarks.md
 
+cargo xtask bench thing       how soon an LED follows a button across the broker, and what twenty resources cost
+
 cargo xtask bench --guard     instructions per message in the core, against the committed figures (needs valgrind)
       --update                writes them anew
 

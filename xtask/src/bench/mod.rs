@@ -53,6 +53,9 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
         durable::run(rest)?;
         return Ok(true);
     }
+    if args == ["thing"] {
+        return thing();
+    }
     if let ["client", rest @ ..] = args {
         return client::run(rest);
     }
@@ -232,6 +235,15 @@ fn load(scenario: &Scenario, peer: Peer, server: &Server, options: &Options) -> 
         over.store(true, Ordering::Relaxed);
         said
     })
+}
+
+/// How soon a thing's LED follows its button across the broker, and what twenty resources cost.
+fn thing() -> Result<bool> {
+    execute(&mut cargo(&["build", "--release", "--package", "grovemq"]))?;
+    let mut test = cargo(&["test", "--package", "grovemq-tests", "--test", "lab", "--"]);
+    test.args(["--ignored", "--nocapture", "--test-threads", "1", "speed::"]);
+    execute(test.env("GROVEMQ_BIN", release_build()))?;
+    Ok(true)
 }
 
 fn release_build() -> PathBuf {
