@@ -214,7 +214,8 @@ impl EventLoop {
             // one millisecond more, so that the deadline has passed on waking
             let paused = (!self.paused.is_empty()).then_some(self.paused_until);
             let retry = self.acceptor.as_ref().and_then(|a| a.retry());
-            let others = paused.into_iter().chain(retry).chain(self.trim_at);
+            let others =
+                paused.into_iter().chain(retry).chain(self.trim_at).chain(self.neighbours.memory.next_look());
             let next = self.shard.next_timeout().into_iter().chain(others).min();
             next.map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
         };

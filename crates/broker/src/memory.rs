@@ -67,6 +67,11 @@ impl Memory {
         self.short.load(Ordering::Relaxed)
     }
 
+    /// When somebody has to look again whether it is still short; there may be nothing else to wake up for.
+    pub(crate) fn next_look(&self) -> Option<Time> {
+        self.short.load(Ordering::Relaxed).then(|| Time(self.next_look.load(Ordering::Relaxed)))
+    }
+
     #[cold]
     fn look(&self, now: Time, limit: u64, held: u64) {
         let mut gauge = self.gauge.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +96,7 @@ impl Memory {
 /// What is in use, from what is counted and what the system says.
 #[derive(Debug, Default)]
 struct Gauge {
-    /// The most resident memory that was seen, and what was counted then.
+    /// The most resident memory that was seen, and the most that was counted since.
     peak: (u64, u64),
 }
 
@@ -100,6 +105,7 @@ impl Gauge {
         if resident > self.peak.0 {
             self.peak = (resident, held);
         }
+        self.peak.1 = self.peak.1.max(held);
         let freed = self.peak.1.saturating_sub(held);
         held.max(resident.min(self.peak.0.saturating_sub(freed)))
     }
@@ -123,6 +129,8 @@ mod tests {
         assert_eq!(gauge.used(20, 100), 60, "forty were freed and kept");
         assert_eq!(gauge.used(20, 30), 30, "or given back");
         assert_eq!(gauge.used(20, 110), 110, "a new peak is not explained by that");
+        assert_eq!(gauge.used(70, 110), 110, "counted late, or in memory that was kept");
+        assert_eq!(gauge.used(10, 110), 50, "sixty were freed");
     }
 
     #[test]
