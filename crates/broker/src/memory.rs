@@ -96,16 +96,14 @@ impl Memory {
 /// What is in use, from what is counted and what the system says.
 #[derive(Debug, Default)]
 struct Gauge {
-    /// The most resident memory that was seen, and the most that was counted since.
+    /// The most that was ever resident, and the most that was ever counted. What lies between that and what is counted now
+    /// was freed.
     peak: (u64, u64),
 }
 
 impl Gauge {
     fn used(&mut self, held: u64, resident: u64) -> u64 {
-        if resident > self.peak.0 {
-            self.peak = (resident, held);
-        }
-        self.peak.1 = self.peak.1.max(held);
+        self.peak = (self.peak.0.max(resident), self.peak.1.max(held));
         let freed = self.peak.1.saturating_sub(held);
         held.max(resident.min(self.peak.0.saturating_sub(freed)))
     }
@@ -128,7 +126,7 @@ mod tests {
         assert_eq!(gauge.used(60, 100), 100);
         assert_eq!(gauge.used(20, 100), 60, "forty were freed and kept");
         assert_eq!(gauge.used(20, 30), 30, "or given back");
-        assert_eq!(gauge.used(20, 110), 110, "a new peak is not explained by that");
+        assert_eq!(gauge.used(20, 110), 70, "ten more, although forty are free");
         assert_eq!(gauge.used(70, 110), 110, "counted late, or in memory that was kept");
         assert_eq!(gauge.used(10, 110), 50, "sixty were freed");
     }
