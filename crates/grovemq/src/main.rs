@@ -30,6 +30,7 @@ mod replay;
 mod screen;
 mod service;
 mod signal;
+mod srv;
 mod store;
 mod subscribe;
 mod tally;

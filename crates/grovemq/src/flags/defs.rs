@@ -33,11 +33,6 @@ pub(crate) const REFUSED: &[Refused] = &[
         tools: EVERY,
         why: "TLS has no engines here: use a key in a PEM file.",
     },
-    Refused {
-        names: &["-S"],
-        tools: ORIGINALS,
-        why: "Service records are not looked up here: name the host by -h.",
-    },
 ];
 
 pub(crate) const FLAGS: &[Flag] = &[

@@ -2,6 +2,7 @@
 
 use super::defs::{set_text, set_topic, text};
 use super::{Action, CLIENTS, Complaint, Flag, Low, ORIGINALS, Value};
+use crate::srv;
 use grovemq_client::{Socks5, Tls, TlsVersion, Transport, WebSocket};
 use std::ffi::OsString;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -15,6 +16,7 @@ pub(crate) struct LowTransport {
     pub unix: Option<PathBuf>,
     pub proxy: Option<Socks5>,
     pub websocket: bool,
+    pub service_record: bool,
     /// A URL asks for TLS.
     pub secure_url: bool,
     pub no_tls: bool,
@@ -69,6 +71,13 @@ pub(super) const FLAGS: &[Flag] = &[
         tools: CLIENTS,
         help: "Connect over WebSocket; the port is 80 if not given, with TLS 443.",
         action: Action::Switch(|low| low.transport.websocket = true),
+    },
+    Flag {
+        short: Some('S'),
+        long: None,
+        tools: ORIGINALS,
+        help: "Look up server and port in the service records of the domain that -h names.",
+        action: Action::Switch(|low| low.transport.service_record = true),
     },
     Flag {
         short: None,
@@ -207,6 +216,13 @@ pub(crate) fn transport(low: &Low) -> Result<Transport, Complaint> {
     check_identity(way)?;
     let tls = way.wants_tls(low.port);
     let (host, port) = place(low);
+    let found;
+    let (host, port) = if way.service_record {
+        found = srv::look_up(host, tls)?;
+        (found.0.as_str(), found.1)
+    } else {
+        (host, port)
+    };
     let mut transport = match (&way.unix, &way.proxy) {
         #[cfg(unix)]
         (Some(path), _) => Transport::unix(path),
