@@ -175,3 +175,15 @@ fn what_is_wrong_is_told() {
         assert_eq!((end.code, end.stderr.lines().next()), (1, Some(text)), "{name} {args:?}");
     }
 }
+
+#[test]
+fn an_earlier_recording_is_kept_and_none_is_left_without_a_server() {
+    let dir = scratch();
+    let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+    std::fs::write(&old, "precious").unwrap();
+    let refused = run("record", grovemq_tests::free_port(), &[old.to_str().unwrap()]);
+    assert!(refused.code == 1 && refused.stderr.contains("old: File exists"), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "precious");
+    assert_ne!(run("record", grovemq_tests::free_port(), &[new.to_str().unwrap()]).code, 0);
+    assert!(!new.exists());
+}

@@ -235,6 +235,7 @@ fn service_manual_example_and_thing_are_there() {
 
     for (page, text) in [
         ("mosquitto", "--config-file"),
+        ("mosquitto", "WILDCARD TOPIC"),
         ("mosquitto.conf", "allow_anonymous"),
         ("mosquitto_pub", "--topic"),
         ("grovemq.conf", "allow_anonymous"),

@@ -306,7 +306,7 @@ fn help() -> String {
     let mut text =
         "GroveMQ: MQTT for things, in one program.\n\nUsage: grovemq command [options]\n\n".to_owned();
     for command in COMMANDS {
-        let _infallible = writeln!(text, "  {:9}{}", command.name, command.about);
+        let _infallible = writeln!(text, "  {:13}{}", command.name, command.about);
     }
     text.push_str("\nUse 'grovemq help command' to see its options.\n");
     let names: Vec<&str> = COMMANDS.iter().filter_map(|command| command.original).collect();

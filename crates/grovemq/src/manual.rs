@@ -166,9 +166,30 @@ fn page(command: &Command) -> String {
             options(&mut text, tool);
         }
     }
+    if command.name == "broker" {
+        text.push_str(WILDCARDS);
+    }
     text.push_str(".SH \"SEE ALSO\"\n.BR grovemq (1)\n");
     text
 }
+
+/// What people look up in the broker's page, where the original has it, too.
+const WILDCARDS: &str = r#".SH "WILDCARD TOPIC SUBSCRIPTIONS"
+A topic is a row of levels with / between them, such as kitchen/oven/temperature. A message is published to one topic. A
+subscription may have wildcards in place of levels:
+.TP
+.B +
+stands for one level, whatever it is. kitchen/+/temperature gets the temperature of each device in the kitchen, and +/+/+
+everything with three levels.
+.TP
+.B #
+stands for this level and all that follow, and for none: kitchen/# gets kitchen, kitchen/oven and
+kitchen/oven/temperature. It has to be the last level.
+.PP
+A wildcard is a whole level: kitch+ and kitchen# are refused. Levels may be empty: /kitchen has two, so + does not get it, but
+/+ and +/+ do. Topics that begin with $, such as $SYS/broker/uptime, are got by no wildcard in the first level: subscribe to
+$SYS/# for them.
+"#;
 
 fn without_usage(line: &str) -> &str {
     line.strip_prefix("Usage:").unwrap_or(line).trim_start()

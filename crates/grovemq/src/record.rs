@@ -55,13 +55,21 @@ pub(crate) fn run(plan: &Recording) -> Exit {
     let out: Box<dyn Write> = if plan.file == "-" {
         Box::new(io::stdout().lock())
     } else {
-        match File::create(&plan.file) {
+        // an earlier recording is not lost to a slip
+        match File::create_new(&plan.file) {
             Ok(file) => Box::new(file),
             Err(error) => return cannot_write(plan, &error),
         }
     };
     let out = BufWriter::new(out);
-    crate::block_on(async { Recorder { plan, out, begun: Instant::now(), messages: 0 }.run().await })
+    let exit =
+        crate::block_on(async { Recorder { plan, out, begun: Instant::now(), messages: 0 }.run().await });
+    let is_empty = std::fs::metadata(&plan.file).is_ok_and(|file| file.is_file() && file.len() == 0);
+    if plan.file != "-" && is_empty {
+        // there was no connection
+        drop(std::fs::remove_file(&plan.file));
+    }
+    exit
 }
 
 struct Recorder<'a, W> {

@@ -97,6 +97,8 @@ pub(crate) struct Survey {
     start: u64,
     /// Where the last sound group is; 0 if there is none.
     last: u64,
+    /// Files without a header that can be read, where no file has one.
+    unreadable: Vec<PathBuf>,
     /// For each segment in use: groups from this number on are told better by a later segment.
     limits: Vec<u64>,
 }
@@ -138,7 +140,17 @@ impl Log {
             match file.face() {
                 Face::Newer(format) => return Err(Error::Newer { path: dir.into(), format }),
                 Face::Ours { salt: told, .. } => salt = Some(told),
-                Face::Unreadable => {}
+                Face::Blank | Face::Unreadable => {}
+            }
+        }
+        // without any header nothing can be told apart from what was there before: it stays for inspection
+        let mut unreadable = Vec::new();
+        if salt.is_none() {
+            for file in files.extract_if(.., |file| file.face() == Face::Unreadable) {
+                if access == Access::Write {
+                    file.set_aside();
+                }
+                unreadable.push(file.path);
             }
         }
         let salt = match salt {
@@ -153,7 +165,8 @@ impl Log {
             file.used = file.end();
         }
         files.sort_by_key(|file| file.position);
-        let (survey, end, number) = survey(&files, salt);
+        let (mut survey, end, number) = survey(&files, salt);
+        survey.unreadable = unreadable;
         let (segments, mut spares): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| survey.in_use(file));
         let mut segments = VecDeque::from(segments);
@@ -207,6 +220,9 @@ impl Log {
 
     /// Names what is damaged or missing between the first and the last sound group, and keeps a copy of it beside the store.
     pub(crate) fn inspect(&self, survey: &Survey, found: &mut Recovery) {
+        for path in &survey.unreadable {
+            found.lose(path.display().to_string(), "the whole file, whose header cannot be read");
+        }
         let mut next = None;
         let mut behind = survey.start;
         for (segment, limit) in self.segments.iter().zip(&survey.limits) {

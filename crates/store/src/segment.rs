@@ -2,11 +2,11 @@
 //! a sync costs one write; and used anew when nothing in it is needed any more.
 //!
 //! ```text
-//! segment = header:64 frame* anything
-//! header  = "GRVstore" format:4 salt:4 position:8 check:4 zeros
+//! segment = header:28 zeros:4 header:28 zeros:4 frame* anything
+//! header  = "GRVstore" format:4 salt:4 position:8 check:4
 //! ```
 //!
-//! The name of a file says nothing: what it is, its header says.
+//! The name of a file says nothing: what it is, its header says, of which there are two copies.
 
 use crate::Error;
 use crate::change::Reader;
@@ -22,6 +22,11 @@ use std::time::Duration;
 /// Raised when an older version could misread what a newer one has written.
 pub(crate) const FORMAT: u32 = 1;
 pub(crate) const HEADER_LEN: u64 = 64;
+const COPY_LEN: usize = 28;
+/// Both copies and what is between them.
+const COPIES_LEN: usize = 60;
+/// What a file that cannot be read at all is renamed to.
+const DAMAGED: &str = "log.damaged";
 const MAGIC: &[u8; 8] = b"GRVstore";
 const SUFFIX: &str = "log";
 /// There in every store.
@@ -53,8 +58,13 @@ pub(crate) struct Segment {
 /// What the beginning of a file says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Face {
-    Ours { salt: u32, position: u64 },
+    Ours {
+        salt: u32,
+        position: u64,
+    },
     Newer(u32),
+    /// As made, and never used; or cut off.
+    Blank,
     Unreadable,
 }
 
@@ -101,14 +111,23 @@ impl Segment {
     }
 
     pub(crate) fn face(&self) -> Face {
-        let mut bytes = [0; 28];
-        if self.file.read_exact_at(&mut bytes, 0).is_err() {
-            return Face::Unreadable;
+        let mut bytes = [0; COPIES_LEN];
+        match self.file.read_exact_at(&mut bytes, 0) {
+            Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => return Face::Unreadable,
+            _ => {}
         }
-        Self::decode(&bytes).unwrap_or(Face::Unreadable)
+        let copies = [bytes.first_chunk(), bytes.last_chunk()];
+        let unknown = if bytes == [0; COPIES_LEN] { Face::Blank } else { Face::Unreadable };
+        copies.into_iter().flatten().find_map(Self::decode).unwrap_or(unknown)
     }
 
-    fn decode(bytes: &[u8; 28]) -> Option<Face> {
+    /// Out of the way, so that nothing is written over it.
+    pub(crate) fn set_aside(&self) {
+        // where that fails it is in the way, and has been told of
+        drop(std::fs::rename(&self.path, self.path.with_extension(DAMAGED)));
+    }
+
+    fn decode(bytes: &[u8; COPY_LEN]) -> Option<Face> {
         let (body, check) = bytes.split_at(24);
         let mut from = Reader(body.strip_prefix(MAGIC)?);
         if checksum(&[body]) != *check {
@@ -128,6 +147,9 @@ impl Segment {
         let mut header = fields.concat();
         let check = checksum(&[&header]);
         header.extend_from_slice(&check);
+        let first = header.clone();
+        header.resize(COPIES_LEN - COPY_LEN, 0);
+        header.extend_from_slice(&first);
         self.position = position;
         self.write(position, &header)
     }
