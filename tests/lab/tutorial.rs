@@ -19,8 +19,9 @@ fn the_tutorial_is_true_with_libcoap() {
     let bench = Bench::new(Whose::Ours);
     bench.link("grovemq", peers::grovemq());
     let text = std::fs::read_to_string(peers::repository().join("docs/lab/tutorial.md")).unwrap();
-    let text =
-        ["1883", "1884", "1885", "5683"].iter().fold(text, |text, port| text.replace(port, &free_port().to_string()));
+    let text = ["1883", "1884", "1885", "5683"]
+        .iter()
+        .fold(text, |text, port| text.replace(port, &free_port().to_string()));
     let (mut staying, mut commands): (Vec<Staying>, usize) = (Vec::new(), 0);
     for (kind, lines) in blocks(&text) {
         match kind.split_once(' ').unwrap_or((kind, "")) {
