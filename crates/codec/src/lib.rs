@@ -20,9 +20,9 @@ pub mod topic;
 pub use error::{EncodeError, Error};
 pub use frame::{Frame, PacketType, VARINT_MAX, decode_frame, frame_len};
 pub use packet::{
-    Ack, Auth, ConnAck, Connect, Disconnect, Filters, FiltersIter, Packet, Publish, PublishView, Qos,
-    ReasonCodes, ReasonCodesIter, RetainHandling, SubAck, Subscribe, SubscribeOptions, Topics, TopicsIter,
-    UnsubAck, Unsubscribe, Version, Will,
+    Ack, Auth, ConnAck, Connect, Disconnect, Filters, FiltersIter, Packet, Publish, PublishRun, PublishView,
+    Qos, ReasonCodes, ReasonCodesIter, RetainHandling, RunLimits, RunShape, SubAck, Subscribe,
+    SubscribeOptions, Topics, TopicsIter, UnsubAck, Unsubscribe, Version, Will,
 };
 pub use property::{
     AckProperties, AuthProperties, ConnAckProperties, ConnectProperties, DisconnectProperties,

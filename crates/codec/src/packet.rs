@@ -3,8 +3,10 @@
 mod encode;
 mod list;
 mod parse;
+mod run;
 
 pub use list::{Filters, FiltersIter, ReasonCodes, ReasonCodesIter, Topics, TopicsIter};
+pub use run::{PublishRun, RunLimits, RunShape};
 
 use crate::{
     AckProperties, AuthProperties, ConnAckProperties, ConnectProperties, DisconnectProperties, PacketType,

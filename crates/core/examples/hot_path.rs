@@ -33,10 +33,19 @@ struct Case {
     /// Messages of one publisher in one turn.
     batch: u16,
     shards: u16,
+    /// A publisher's messages go to so many topics in turns.
+    topics: u16,
 }
 
-const PLAIN: Case =
-    Case { version: Version::V311, qos: Qos::AtMostOnce, pairs: 1, subscribers: 1, batch: BATCH, shards: 1 };
+const PLAIN: Case = Case {
+    version: Version::V311,
+    qos: Qos::AtMostOnce,
+    pairs: 1,
+    subscribers: 1,
+    batch: BATCH,
+    shards: 1,
+    topics: 1,
+};
 
 const CASES: &[(&str, Case)] = &[
     ("qos0", PLAIN),
@@ -47,7 +56,12 @@ const CASES: &[(&str, Case)] = &[
     ("fanout-qos1", Case { qos: Qos::AtLeastOnce, subscribers: 100, ..PLAIN }),
     // one message in each packet from the network: what a turn costs by itself
     ("pairs", Case { pairs: 100, batch: 1, ..PLAIN }),
+    // no two messages in a row to the same topic: each goes its way alone
+    ("topics", Case { topics: 2, ..PLAIN }),
+    ("topics-v5", Case { version: Version::V5, topics: 2, ..PLAIN }),
+    ("topics-fanout", Case { subscribers: 100, topics: 2, ..PLAIN }),
     ("shards", Case { shards: 2, ..PLAIN }),
+    ("shards-topics", Case { shards: 2, topics: 2, ..PLAIN }),
     ("shards-qos1", Case { shards: 2, qos: Qos::AtLeastOnce, ..PLAIN }),
 ];
 
@@ -116,17 +130,18 @@ impl Bench {
         let (publishers, subscribers) = (Vec::new(), Vec::new());
         let mut bench = Self { shards, publishers, subscribers, batch: case.batch, qos: case.qos };
         for pair in 0..case.pairs {
-            let topic = format!("bench/{pair}/t");
+            let topics: Vec<_> = (0..case.topics).map(|n| format!("bench/{pair}/t{n}")).collect();
+            let filter = format!("bench/{pair}/+");
             for n in 0..case.subscribers {
                 let mut client = bench.connect(case.version, &format!("sub-{pair}-{n}"), case.shards - 1);
-                bench.subscribe(case.version, &mut client, &topic);
+                bench.subscribe(case.version, &mut client, &filter);
                 bench.subscribers.push(client);
             }
             let mut publisher = bench.connect(case.version, &format!("pub-{pair}"), 0);
             for id in 1..=case.batch {
                 let publish = Publish {
                     qos: case.qos,
-                    topic: &topic,
+                    topic: &topics[usize::from(id % case.topics)],
                     packet_id: NonZeroU16::new(id).filter(|_| case.qos != Qos::AtMostOnce),
                     properties: PublishProperties {
                         response_topic: (case.version == Version::V5).then_some("bench/answer"),

@@ -6,6 +6,7 @@ use crate::encode::{self, Alias, Framing};
 use crate::observe::{Event, Observe, Stats};
 use crate::outbox::{BY_REFERENCE_MIN, Pool};
 use crate::outgoing::{Outgoing, Parcel, Resend};
+use crate::router::{Destination, Entry};
 use crate::session::Session;
 use crate::slab::{Key, Slab};
 use crate::{Limits, Message, MessageRef, QueuePolicy, Time};
@@ -16,7 +17,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// A client that has taken no bytes for so long is not waited for.
-const READING_MILLIS: u64 = 100;
+pub(super) const READING_MILLIS: u64 = 100;
 
 #[expect(
     clippy::struct_excessive_bools,
@@ -58,8 +59,6 @@ pub(crate) struct Clients {
 /// One message on its way to several receivers: encoded once per variant, shared once.
 pub(crate) struct Delivery<'a> {
     pub(crate) message: MessageRef<'a>,
-    /// The packet as it came, where it can go out unchanged to 3.x receivers at QoS 0.
-    pub(crate) frame: Option<&'a [u8]>,
     pub(crate) shared: Option<Arc<Message>>,
     /// More than one receiver.
     pub(crate) several: bool,
@@ -155,6 +154,24 @@ impl Clients {
         Some(session)
     }
 
+    /// A message for one of the destinations of its topic.
+    #[inline]
+    pub(crate) fn deliver_to(
+        &mut self,
+        now: Time,
+        entry: &Entry,
+        d: &Destination,
+        delivery: &mut Delivery<'_>,
+    ) {
+        let retain = delivery.message.retain && d.retain_as_published;
+        let to = To { session: d.session, qos: d.qos, retain, ids: entry.ids(d) };
+        if d.mounted {
+            self.deliver_mounted(now, to, delivery);
+        } else {
+            self.deliver(now, to, delivery);
+        }
+    }
+
     /// Sends, queues or drops one message for one session.
     pub(crate) fn deliver(&mut self, now: Time, to: To<'_>, d: &mut Delivery<'_>) {
         let Some(session) = self.sessions.get_mut(to.session) else { return };
@@ -236,38 +253,30 @@ impl Clients {
         let Some(c) = self.connections.get_mut(key) else { return true };
         let m = d.message;
         c.outbox.lend(&mut self.pool);
-        if !f.v5
-            && !f.retain
-            && f.qos == Qos::AtMostOnce
-            && let Some(frame) = d.frame
+        if f.v5
+            && let Some(aliases) = &mut c.aliases
         {
-            c.outbox.buffer().extend_from_slice(frame);
+            f.alias = aliases.assign(m.topic);
+        }
+        if c.packet_bytes_max != u32::MAX && !fits(c, &m, &f) {
+            // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+            if let Some(aliases) = &mut c.aliases {
+                aliases.unassign(f.alias);
+            }
+            let first_alias = matches!(f.alias, Alias::New(_));
+            f.alias = Alias::None;
+            if !first_alias || !fits(c, &m, &f) {
+                self.stats.publish_dropped += 1;
+                return false;
+            }
+        }
+        if m.payload.len() >= BY_REFERENCE_MIN && (d.several || d.shared.is_some()) {
+            encode::publish(c.outbox.buffer(), now, &m, &f, false);
+            c.outbox.push_payload(d.shared());
+        } else if d.several && f.ids.is_empty() && f.alias == Alias::None {
+            d.variants.write(c.outbox.buffer(), now, &m, &f);
         } else {
-            if f.v5
-                && let Some(aliases) = &mut c.aliases
-            {
-                f.alias = aliases.assign(m.topic);
-            }
-            if c.packet_bytes_max != u32::MAX && !fits(c, &m, &f) {
-                // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
-                if let Some(aliases) = &mut c.aliases {
-                    aliases.unassign(f.alias);
-                }
-                let first_alias = matches!(f.alias, Alias::New(_));
-                f.alias = Alias::None;
-                if !first_alias || !fits(c, &m, &f) {
-                    self.stats.publish_dropped += 1;
-                    return false;
-                }
-            }
-            if m.payload.len() >= BY_REFERENCE_MIN && (d.several || d.shared.is_some()) {
-                encode::publish(c.outbox.buffer(), now, &m, &f, false);
-                c.outbox.push_payload(d.shared());
-            } else if d.several && f.ids.is_empty() && f.alias == Alias::None {
-                d.variants.write(c.outbox.buffer(), now, &m, &f);
-            } else {
-                encode::publish(c.outbox.buffer(), now, &m, &f, true);
-            }
+            encode::publish(c.outbox.buffer(), now, &m, &f, true);
         }
         if !c.dirty {
             c.dirty = true;
@@ -470,7 +479,6 @@ impl Clients {
         };
         let mut d = Delivery {
             message: parcel.message.view(),
-            frame: None,
             shared: Some(parcel.message.clone()),
             several: false,
             variants,

@@ -6,7 +6,7 @@ use crate::outbox::BY_REFERENCE_MIN;
 use crate::router::Subscription;
 use crate::slab::Key;
 use crate::{Message, MessageRef, Time};
-use grovemq_codec::Qos;
+use grovemq_codec::{PublishRun, Qos, RunShape};
 use std::sync::Arc;
 
 /// Messages from one shard to another, in order.
@@ -30,6 +30,8 @@ pub struct Batch {
     topic: usize,
     bytes: Vec<u8>,
     items: Vec<Item>,
+    /// In all of them.
+    messages: usize,
     /// Items dealt with, and what they had.
     done: usize,
     read: Place,
@@ -57,14 +59,18 @@ impl Target {
     }
 }
 
-/// A message as the receiving shard sees it.
+/// What arrived, as the receiving shard sees it.
 pub(crate) struct Arrived<'a> {
     pub(crate) publisher: Option<Key>,
     pub(crate) target: Target,
     /// See [`Item::joint`].
     pub(crate) joint: u64,
-    pub(crate) message: MessageRef<'a>,
-    pub(crate) shared: Option<&'a Arc<Message>>,
+    pub(crate) content: Content<'a>,
+}
+
+pub(crate) enum Content<'a> {
+    Message(MessageRef<'a>, Option<&'a Arc<Message>>),
+    Run(PublishRun<'a>),
 }
 
 /// How far a batch has been read.
@@ -98,6 +104,12 @@ enum Body {
         expires: Option<Time>,
     },
     Shared(Arc<Message>),
+    /// The next bytes of the batch; 0: the topic is the one before.
+    Run {
+        topic: usize,
+        bytes: usize,
+        shape: RunShape,
+    },
 }
 
 impl Batch {
@@ -114,15 +126,11 @@ impl Batch {
         let body = if let Some(message) = shared {
             Body::Shared(message.clone())
         } else {
-            let repeated = self.topics.get(self.topic..) == Some(m.topic);
-            if !repeated {
-                self.topic = self.topics.len();
-                self.topics.push_str(m.topic);
-            }
+            let topic = self.push_topic(m.topic);
             self.bytes.extend_from_slice(m.properties);
             self.bytes.extend_from_slice(m.payload);
             Body::Inline {
-                topic: if repeated { 0 } else { m.topic.len() },
+                topic,
                 properties: m.properties.len(),
                 payload: m.payload.len(),
                 qos: m.qos,
@@ -131,6 +139,25 @@ impl Batch {
             }
         };
         self.items.push(Item { publisher, target, joint: 0, body });
+        self.messages += 1;
+    }
+
+    pub(crate) fn push_run(&mut self, publisher: Option<Key>, target: Target, run: &PublishRun<'_>) {
+        let topic = self.push_topic(run.topic());
+        self.bytes.extend_from_slice(run.bytes());
+        let body = Body::Run { topic, bytes: run.bytes().len(), shape: run.shape() };
+        self.items.push(Item { publisher, target, joint: 0, body });
+        self.messages += run.shape().packets as usize;
+    }
+
+    /// Its length; 0 where the one before is the same.
+    fn push_topic(&mut self, topic: &str) -> usize {
+        if self.topics.get(self.topic..) == Some(topic) {
+            return 0;
+        }
+        self.topic = self.topics.len();
+        self.topics.push_str(topic);
+        topic.len()
     }
 
     /// What the sender has to hear about the message pushed last.
@@ -157,8 +184,9 @@ impl Batch {
             && self.settled.is_none()
     }
 
+    /// Messages.
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.messages
     }
 
     /// Empties the batch but keeps its memory.
@@ -169,7 +197,7 @@ impl Batch {
         self.topics.clear();
         self.bytes.clear();
         self.items.clear();
-        (self.topic, self.done, self.read) = (0, 0, Place::default());
+        (self.topic, self.messages, self.done, self.read) = (0, 0, 0, Place::default());
         self.parts.clear();
     }
 
@@ -193,31 +221,40 @@ impl Batch {
         self.done == 0
     }
 
-    /// The first message that was not dealt with, and the place behind it.
+    /// The first item that was not dealt with, and the place behind it.
     pub(crate) fn next(&self) -> Option<(Arrived<'_>, Place)> {
         let item = self.items.get(self.done)?;
         let Item { publisher, target, joint, .. } = *item;
-        let arrived = |message, shared| Arrived { publisher, target, joint, message, shared };
+        let arrived = |content| Arrived { publisher, target, joint, content };
+        let rest = self.bytes.get(self.read.bytes..)?;
+        let topic_at = |len| match self.read.topic {
+            same if len == 0 => same,
+            (_, end) => (end, end + len),
+        };
         match &item.body {
-            Body::Shared(message) => Some((arrived(message.view(), Some(message)), self.read)),
+            Body::Shared(message) => {
+                Some((arrived(Content::Message(message.view(), Some(message))), self.read))
+            }
+            Body::Run { topic, bytes, shape } => {
+                let (begin, end) = topic_at(*topic);
+                let run = PublishRun::from_parts(self.topics.get(begin..end)?, rest.get(..*bytes)?, *shape);
+                let read = Place { topic: (begin, end), bytes: self.read.bytes + bytes };
+                Some((arrived(Content::Run(run)), read))
+            }
             Body::Inline { topic, properties, payload, qos, retain, expires } => {
-                let (begin, end) = match self.read.topic {
-                    same if *topic == 0 => same,
-                    (_, end) => (end, end + topic),
-                };
-                let rest = self.bytes.get(self.read.bytes..)?;
+                let (begin, end) = topic_at(*topic);
                 let (properties, after) = rest.split_at_checked(*properties)?;
                 let (payload, after) = after.split_at_checked(*payload)?;
                 let topic = self.topics.get(begin..end)?;
                 let m =
                     MessageRef { topic, properties, payload, qos: *qos, retain: *retain, expires: *expires };
                 let read = Place { topic: (begin, end), bytes: self.bytes.len() - after.len() };
-                Some((arrived(m, None), read))
+                Some((arrived(Content::Message(m, None)), read))
             }
         }
     }
 
-    /// The first message is dealt with; `read` is as [`Batch::next`] gave it.
+    /// The first item is dealt with; `read` is as [`Batch::next`] gave it.
     pub(crate) fn advance(&mut self, read: Place) {
         self.done += 1;
         self.read = read;
@@ -241,7 +278,7 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Batch, Target};
+    use super::{Batch, Content, Target};
     use crate::observe::{Peer, Silent};
     use crate::outbox::BY_REFERENCE_MIN;
     use crate::{ListenerSettings, MessageRef, Router, Settings, Shard, Time};
@@ -268,7 +305,8 @@ mod tests {
             }
             for (topic, payload) in messages {
                 let (arrived, read) = batch.next().unwrap();
-                assert_eq!((arrived.message.topic, arrived.message.payload), (topic, payload));
+                let Content::Message(message, _) = arrived.content else { panic!("a run") };
+                assert_eq!((message.topic, message.payload), (topic, payload));
                 batch.advance(read);
             }
             assert!(batch.is_done());

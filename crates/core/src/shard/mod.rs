@@ -17,6 +17,7 @@ mod mount;
 mod publish;
 mod reload;
 mod restore;
+mod run;
 mod subscribe;
 mod sweep;
 
@@ -36,7 +37,9 @@ use crate::timers::{Timer, Timers};
 use crate::{Limits, ListenerLimits, MessageRef, Time};
 use clients::{Clients, Variants};
 use foldhash::fast::FixedState;
-use grovemq_codec::{Frame, PacketType, PublishView, Qos, ReasonCode, Version, decode_frame};
+use grovemq_codec::{PacketType, PublishView, Qos, ReasonCode, Version, decode_frame};
+use mail::Content;
+use run::Burst;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -185,6 +188,7 @@ pub struct Shard {
     /// For topics that an alias stands for, and properties that are rewritten.
     topic_scratch: String,
     properties_scratch: Vec<u8>,
+    run: run::Scratch,
     mail: Vec<Batch>,
     /// Slot in the cache of the last topic that came by mail.
     mail_hint: u32,
@@ -237,6 +241,7 @@ impl Shard {
             variants: Variants::default(),
             topic_scratch: String::new(),
             properties_scratch: Vec::new(),
+            run: run::Scratch::default(),
             mail: (0..count).map(|_| Batch::default()).collect(),
             mail_hint: 0,
             actions: VecDeque::new(),
@@ -334,8 +339,16 @@ impl Shard {
                     continue;
                 }
             };
+            let mut taken = frame.bytes.len();
             let result = match phase {
-                Phase::Live => self.on_frame(now, key, &frame, version),
+                Phase::Live => {
+                    // what a rate is measured of is looked at packet by packet
+                    let bytes = if metered { frame.bytes } else { rest };
+                    let mut burst = Burst { frame: &frame, bytes, version, bytes_max: limit, taken: 0 };
+                    let result = self.on_frame(now, key, &mut burst);
+                    taken = taken.max(burst.taken);
+                    result
+                }
                 Phase::Exchange => self.on_answer_to_challenge(now, key, &frame).map(|()| 0),
                 Phase::First => match self.on_connect(now, key, &frame) {
                     Ok(connect::Outcome::Moved) => return done(consumed, Next::Wait),
@@ -343,7 +356,7 @@ impl Shard {
                     Err(cause) => Err(cause),
                 },
             };
-            consumed += frame.bytes.len();
+            consumed += taken;
             match result {
                 Ok(n) => work += 1 + n,
                 Err(cause) => self.close(now, key, cause),
@@ -381,7 +394,12 @@ impl Shard {
             };
             self.clients.pressure = false;
             self.clients.journal.begin_foreign(batch.from, arrived.joint);
-            let reached = self.route_mail(now, arrived.target, arrived.message, arrived.shared);
+            let (reached, count) = match arrived.content {
+                Content::Message(message, shared) => {
+                    (self.route_mail(now, arrived.target, message, shared), 1)
+                }
+                Content::Run(run) => (self.route_run_mail(now, &run), run.shape().packets as usize),
+            };
             if self.clients.pressure
                 && let Some(publisher) = arrived.publisher
                 && let Some(back) = self.mail.get_mut(usize::from(batch.from))
@@ -390,7 +408,7 @@ impl Shard {
             }
             batch.advance(read);
             *budget = budget.saturating_sub(reached.saturating_add(1));
-            messages += 1;
+            messages += count;
         }
         batch.gather(self.clients.journal.end_foreign());
         if batch.is_done() {
@@ -512,6 +530,7 @@ impl Shard {
         self.clients.trim();
         self.variants = Variants::default();
         (self.topic_scratch, self.properties_scratch) = (String::new(), Vec::new());
+        self.run = run::Scratch::default();
         for batch in self.mail.iter_mut().filter(|batch| batch.is_empty()) {
             *batch = Batch::default();
         }
@@ -554,11 +573,12 @@ impl Shard {
         u16::try_from(self.hasher.hash_one(client_id) % shards).unwrap_or(0)
     }
 
-    fn on_frame(&mut self, now: Time, key: Key, frame: &Frame<'_>, version: Version) -> Result<u32, Cause> {
+    fn on_frame(&mut self, now: Time, key: Key, burst: &mut Burst<'_>) -> Result<u32, Cause> {
         self.clients.stats.messages_received += 1;
+        let Burst { frame, version, .. } = *burst;
         if frame.kind == PacketType::Publish {
             let publish = PublishView::parse(frame, version)?;
-            return self.on_publish(now, key, frame, &publish);
+            return self.on_publish(now, key, burst, &publish);
         }
         self.on_control(now, key, frame, version)
     }

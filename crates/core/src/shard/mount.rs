@@ -35,6 +35,6 @@ impl Clients {
         };
         let message = MessageRef { topic, ..d.message };
         let variants = &mut Variants::default();
-        self.deliver(now, to, &mut Delivery { message, frame: None, shared: None, several: false, variants });
+        self.deliver(now, to, &mut Delivery { message, shared: None, several: false, variants });
     }
 }

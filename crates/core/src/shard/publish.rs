@@ -3,6 +3,7 @@
 use super::clients::{Delivery, To};
 use super::mail::Target;
 use super::mount::TOPIC_BYTES_MAX;
+use super::run::Burst;
 use super::{Action, Request, Shard};
 use crate::access::{Access, Source};
 use crate::connection::Stage;
@@ -13,7 +14,7 @@ use crate::router::{Entry, Quota, Subscription};
 use crate::session::Session;
 use crate::slab::Key;
 use crate::{Message, MessageRef, Time};
-use grovemq_codec::{Frame, PacketType, PublishProperties, PublishView, Qos, ReasonCode};
+use grovemq_codec::{PacketType, PublishProperties, PublishView, Qos, ReasonCode};
 use std::sync::Arc;
 
 /// Topics that only the broker itself writes to.
@@ -54,7 +55,7 @@ impl Shard {
         &mut self,
         now: Time,
         key: Key,
-        frame: &Frame<'_>,
+        burst: &mut Burst<'_>,
         p: &PublishView<'_>,
     ) -> Result<u32, Cause> {
         self.clients.stats.publish_received += 1;
@@ -64,13 +65,11 @@ impl Shard {
         }
         let Some(from) = self.publisher(key, p)? else { return Ok(0) };
         if from.mounted || !p.raw_properties.is_empty() {
-            return self.publish_resolved(now, from, p);
+            return self.publish_resolved(now, from, p, burst);
         }
         let PublishView { topic, raw_properties: properties, payload, qos, retain, .. } = *p;
         let message = MessageRef { topic, properties, payload, qos, retain, expires: None };
-        // a 3.x packet without flags goes out to 3.x receivers as it came in
-        let unchanged = qos == Qos::AtMostOnce && !retain && !p.dup && !from.v5;
-        Ok(self.publish_from(now, from, p, &message, unchanged.then_some(frame.bytes)))
+        Ok(self.publish_from(now, from, p, &message, Some(burst)))
     }
 
     /// The sender, if it is one; an error for what it may not send at all.
@@ -100,8 +99,14 @@ impl Shard {
         Ok(Some(Publisher { key, session, v5, mounted, hint, allowed_serial }))
     }
 
-    /// A message of which topic or properties are to be rewritten.
-    fn publish_resolved(&mut self, now: Time, from: Publisher, p: &PublishView<'_>) -> Result<u32, Cause> {
+    /// A message of which topic or properties may have to be rewritten.
+    fn publish_resolved(
+        &mut self,
+        now: Time,
+        from: Publisher,
+        p: &PublishView<'_>,
+        burst: &mut Burst<'_>,
+    ) -> Result<u32, Cause> {
         let properties = p.properties()?;
         if !properties.subscription_ids.is_empty() {
             return Err(Cause::Protocol("subscription identifier from a client")); // [MQTT-3.3.4-6]
@@ -109,7 +114,10 @@ impl Shard {
         let mut scratch =
             (core::mem::take(&mut self.topic_scratch), core::mem::take(&mut self.properties_scratch));
         let result = self.resolve(now, from, p, &properties, &mut scratch);
-        let result = result.map(|message| self.publish_from(now, from, p, &message, None));
+        let rewritten =
+            from.mounted || properties.topic_alias.is_some() || properties.message_expiry.is_some();
+        let burst = Some(burst).filter(|_| !rewritten);
+        let result = result.map(|message| self.publish_from(now, from, p, &message, burst));
         (self.topic_scratch, self.properties_scratch) = scratch;
         result
     }
@@ -166,7 +174,7 @@ impl Shard {
         from: Publisher,
         p: &PublishView<'_>,
         message: &MessageRef<'_>,
-        as_is: Option<&[u8]>,
+        burst: Option<&mut Burst<'_>>,
     ) -> u32 {
         let Publisher { key, session, v5, .. } = from;
         let id = p.packet_id.map_or(0, core::num::NonZeroU16::get);
@@ -176,7 +184,13 @@ impl Shard {
             if self.clients.short { refusal.or_else(|| self.shortage(from, slot, message)) } else { refusal };
         let plain = p.qos == Qos::AtMostOnce && !message.retain && !message.topic.starts_with('$');
         if plain && refusal.is_none() && !self.clients.journal.behind {
-            return self.route(now, slot, message, as_is, Some(session), None);
+            if let Some(burst) = burst
+                && let Some(run) = self.gather(slot, burst, p)
+            {
+                burst.taken = run.bytes().len();
+                return self.route_run(now, slot, &run, message.payload.len(), Some(session));
+            }
+            return self.route(now, slot, message, Some(session), None);
         }
         let mark = self.clients.journal.mark();
         // a copy of a message taken over before is answered as such, whatever the rules are now
@@ -210,7 +224,7 @@ impl Shard {
                 // matched after it was kept: who subscribes meanwhile on another shard misses it on neither way
                 slot = self.lookup(message.topic(), u32::try_from(slot).unwrap_or(0));
             }
-            reached = self.route(now, slot, message, as_is, Some(session), shared);
+            reached = self.route(now, slot, message, Some(session), shared);
             if reached == 0 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success }
         });
         if let Some(stored) = once {
@@ -233,7 +247,7 @@ impl Shard {
 
     /// Slot of the topic in the match cache.
     #[inline]
-    fn lookup(&mut self, topic: &str, hint: u32) -> usize {
+    pub(super) fn lookup(&mut self, topic: &str, hint: u32) -> usize {
         let sessions = &self.clients.sessions;
         self.cache.lookup(&self.router, topic, hint, |key| {
             sessions.get(key).is_some_and(|s| {
@@ -372,7 +386,7 @@ impl Shard {
             self.keep(message.clone(), source);
         }
         let slot = self.lookup(message.topic(), 0);
-        self.route(now, slot, &message.view(), None, None, Some(message.clone()));
+        self.route(now, slot, &message.view(), None, Some(message.clone()));
     }
 
     /// Makes a message the retained one of its topic.
@@ -394,7 +408,6 @@ impl Shard {
         now: Time,
         slot: usize,
         message: &MessageRef<'_>,
-        frame: Option<&[u8]>,
         publisher: Option<Key>,
         mut shared: Option<Arc<Message>>,
     ) -> u32 {
@@ -420,7 +433,7 @@ impl Shard {
         if !entry.groups.is_empty() {
             reached += self.route_groups(now, slot, message, publisher, &mut shared);
         }
-        reached + self.route_local(now, slot, message, frame, publisher, shared)
+        reached + self.route_local(now, slot, message, publisher, shared)
     }
 
     #[inline]
@@ -429,7 +442,6 @@ impl Shard {
         now: Time,
         slot: usize,
         message: &MessageRef<'_>,
-        frame: Option<&[u8]>,
         publisher: Option<Key>,
         shared: Option<Arc<Message>>,
     ) -> u32 {
@@ -440,19 +452,12 @@ impl Shard {
             self.variants.clear();
         }
         let mut reached = 0;
-        let mut delivery =
-            Delivery { message: *message, frame, shared, several, variants: &mut self.variants };
+        let mut delivery = Delivery { message: *message, shared, several, variants: &mut self.variants };
         for d in &entry.local {
             if d.no_local && publisher == Some(d.session) {
                 continue; // [MQTT-3.8.3-3]
             }
-            let retain = message.retain && d.retain_as_published;
-            let to = To { session: d.session, qos: d.qos, retain, ids: entry.ids(d) };
-            if d.mounted {
-                self.clients.deliver_mounted(now, to, &mut delivery);
-            } else {
-                self.clients.deliver(now, to, &mut delivery);
-            }
+            self.clients.deliver_to(now, entry, d, &mut delivery);
             reached += 1;
         }
         reached
@@ -523,7 +528,7 @@ impl Shard {
             Target::Matching => {
                 let slot = self.lookup(message.topic, self.mail_hint);
                 self.mail_hint = u32::try_from(slot).unwrap_or(0);
-                self.route_local(now, slot, &message, None, None, shared.cloned())
+                self.route_local(now, slot, &message, None, shared.cloned())
             }
             Target::Member { session, .. } => {
                 let allowed = self.clients.sessions.get(session).is_some_and(|s| {
@@ -547,7 +552,6 @@ impl Shard {
         let Target::Member { session, qos, retain_as_published, id } = target else { return };
         let mut delivery = Delivery {
             message: *message,
-            frame: None,
             shared: shared.cloned(),
             several: false,
             variants: &mut self.variants,

@@ -246,7 +246,6 @@ impl Shard {
         };
         let mut delivery = Delivery {
             message: message.view(),
-            frame: None,
             shared: Some(message.clone()),
             several: false,
             variants: &mut self.variants,
