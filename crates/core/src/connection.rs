@@ -157,6 +157,12 @@ impl Aliases {
         Self { incoming: Vec::new(), incoming_max, outgoing: Vec::new(), outgoing_max }
     }
 
+    /// Topics may go out by alias.
+    #[inline]
+    pub(crate) fn assigns(&self) -> bool {
+        self.outgoing_max > 0
+    }
+
     /// The topic a client's PUBLISH means; remembers a new alias. [MQTT-3.3.2-7] [MQTT-3.3.2-9]
     pub(crate) fn resolve(&mut self, alias: u16, topic: &str) -> Result<&str, Cause> {
         if alias == 0 || alias > self.incoming_max {

@@ -13,6 +13,8 @@ use grovemq_codec::{Frame, PublishRun, PublishView, Qos, RunLimits, Version};
 /// A run's bytes, and those of all its copies: what comes between two looks at other connections stays short.
 const BYTES_MAX: usize = 16 << 10;
 const COPIES_BYTES_MAX: usize = 1 << 20;
+/// So many receivers of a run get no more than that.
+const FEW: usize = COPIES_BYTES_MAX / BYTES_MAX;
 /// Copying so many bytes counts as another delivery.
 const WORK_BYTES: usize = 1024;
 
@@ -56,7 +58,7 @@ impl Shard {
             max => max.min(BY_REFERENCE_MIN - 1),
         };
         let limits = RunLimits {
-            bytes_max: BYTES_MAX.min(COPIES_BYTES_MAX / receivers.max(1)),
+            bytes_max: if receivers <= FEW { BYTES_MAX } else { COPIES_BYTES_MAX / receivers },
             packet_bytes_max: burst.bytes_max as usize,
             payload_bytes_max,
         };
@@ -149,7 +151,7 @@ impl Clients {
         let largest = shape.packet_bytes_max + u32::from(!shape.v5);
         if session.outgoing.holds_qos0()
             || (self.upgrade_qos && to.qos != Qos::AtMostOnce)
-            || (v5 && (!to.ids.is_empty() || c.aliases.is_some()))
+            || (v5 && (!to.ids.is_empty() || c.aliases.as_ref().is_some_and(|a| a.assigns())))
             || c.packet_bytes_max < largest
             || c.outbox.len() + run.bytes().len() > self.output_bytes_max
         {
