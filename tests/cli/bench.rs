@@ -65,6 +65,27 @@ fn subscribers_get_each_message_and_tell_how_long_it_took() {
 }
 
 #[test]
+fn messages_have_the_properties_asked_for() {
+    let broker = Broker::start_quietly(Kind::Ours, "allow_anonymous true\n");
+    let mut ear = peers::ours("sub");
+    ear.args(["-V", "5", "-p", &broker.port().to_string(), "-t", "a/1", "-d", "-F", "%C %P %D"]);
+    let ear = Program::start(&mut ear);
+    ear.wait_for_stdout("Subscribed (mid", SOON);
+    let line = "pub --clients 2 -t a/%i --rate 100 --duration 1 --json -D publish content-type text/plain \
+                -D publish user-property unit celsius -D publish correlation-data 17 -D publish topic-alias 1";
+    let found = result(&bench(broker.port(), line).success());
+    assert_eq!(found["messages"]["refused"], 0, "{found}");
+    ear.wait_for_stdout("text/plain unit:celsius 17", SOON);
+
+    // aliases both ways, more topics than the server allows aliases for
+    let line = "sub --clients 20 --publishers 2 --rate 300 --duration 1 -q 1 --json \
+                -D publish topic-alias 1 -D connect topic-alias-maximum 5";
+    let found = result(&bench(broker.port(), line).success());
+    assert_eq!(found["messages"]["received"], found["messages"]["sent"], "{found}");
+    assert_eq!(found["delivery_us"]["count"], found["messages"]["sent"], "{found}");
+}
+
+#[test]
 fn as_fast_as_it_goes() {
     let broker = Broker::start_quietly(Kind::Ours, "allow_anonymous true\n");
     let found =
@@ -121,6 +142,7 @@ fn what_is_wrong_is_told() {
         ("pub --clients 0", "Error: Invalid number \"0\" for --clients."),
         ("pub --rate -1", "Error: Invalid rate \"-1\"."),
         ("pub --size 300000000", "Error: Invalid number \"300000000\" for --size."),
+        ("sub -D subscribe user-property a b", "Error: Only CONNECT and PUBLISH have properties here."),
     ] {
         let end = bench(free_port(), line);
         assert_eq!((end.code, end.stderr.lines().next()), (1, Some(text)), "{line}");

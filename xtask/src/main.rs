@@ -40,6 +40,9 @@ cargo xtask bench             the release build and its peers, measured in turns
       --only NAME[,NAME…]     these scenarios, nothing is written; a wrong name shows all
       --write                 writes all the same
 
+cargo xtask bench scaling     pairs of clients with one shard and with two, each held to a fifth of a processor, so that the shards
+                              are what limits; a part of the above (root, and control groups, version 1)
+
 cargo xtask bench --durable   what it costs that messages are on disk before they are acknowledged
       --dir PATH              a folder on the disk to be measured (below target/)
       --binary PATH           as above

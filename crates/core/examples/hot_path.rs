@@ -10,7 +10,7 @@ use grovemq_codec::{
     SubscribeOptions, SubscribeProperties, Version,
 };
 use grovemq_core::observe::{Event, Observe, Peer};
-use grovemq_core::{Key, Limits, ListenerSettings, Router, Settings, Shard, Time};
+use grovemq_core::{Batch, Key, Limits, ListenerSettings, Router, Settings, Shard, Time};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
@@ -35,6 +35,9 @@ struct Case {
     shards: u16,
     /// A publisher's messages go to so many topics in turns.
     topics: u16,
+    /// Publishers are on all shards, and each shard's go to as many subscribers on each; otherwise all publishers are on the
+    /// first shard and all subscribers on the last.
+    is_spread: bool,
 }
 
 const PLAIN: Case = Case {
@@ -45,7 +48,10 @@ const PLAIN: Case = Case {
     batch: BATCH,
     shards: 1,
     topics: 1,
+    is_spread: false,
 };
+/// Sixteen publishers for each shard, and no two messages in a row to the same topic.
+const SPREAD: Case = Case { batch: 8, topics: 2, is_spread: true, ..PLAIN };
 
 const CASES: &[(&str, Case)] = &[
     ("qos0", PLAIN),
@@ -63,6 +69,11 @@ const CASES: &[(&str, Case)] = &[
     ("shards", Case { shards: 2, ..PLAIN }),
     ("shards-topics", Case { shards: 2, topics: 2, ..PLAIN }),
     ("shards-qos1", Case { shards: 2, qos: Qos::AtLeastOnce, ..PLAIN }),
+    // the same load for each shard, whose messages go to ever more others
+    ("spread-1", Case { shards: 1, pairs: 16, ..SPREAD }),
+    ("spread-2", Case { shards: 2, pairs: 32, ..SPREAD }),
+    ("spread-4", Case { shards: 4, pairs: 64, ..SPREAD }),
+    ("spread-16", Case { shards: 16, pairs: 256, ..SPREAD }),
 ];
 
 fn main() {
@@ -102,6 +113,8 @@ struct Client {
 
 struct Bench {
     shards: Vec<Shard>,
+    /// Batches that a shard has dealt with go back, with their memory.
+    spares: Vec<Batch>,
     publishers: Vec<Client>,
     subscribers: Vec<Client>,
     batch: u16,
@@ -128,16 +141,22 @@ impl Bench {
         let shard = |id| Shard::new(id, case.shards, router.clone(), settings.clone(), Box::new(Nobody));
         let shards = (0..case.shards).map(shard).collect();
         let (publishers, subscribers) = (Vec::new(), Vec::new());
-        let mut bench = Self { shards, publishers, subscribers, batch: case.batch, qos: case.qos };
+        let mut bench =
+            Self { shards, spares: Vec::new(), publishers, subscribers, batch: case.batch, qos: case.qos };
         for pair in 0..case.pairs {
             let topics: Vec<_> = (0..case.topics).map(|n| format!("bench/{pair}/t{n}")).collect();
             let filter = format!("bench/{pair}/+");
+            let (from, to) = if case.is_spread {
+                (pair % case.shards, (pair + pair / case.shards) % case.shards)
+            } else {
+                (0, case.shards - 1)
+            };
             for n in 0..case.subscribers {
-                let mut client = bench.connect(case.version, &format!("sub-{pair}-{n}"), case.shards - 1);
+                let mut client = bench.connect(case.version, &format!("sub-{pair}-{n}"), to);
                 bench.subscribe(case.version, &mut client, &filter);
                 bench.subscribers.push(client);
             }
-            let mut publisher = bench.connect(case.version, &format!("pub-{pair}"), 0);
+            let mut publisher = bench.connect(case.version, &format!("pub-{pair}"), from);
             for id in 1..=case.batch {
                 let publish = Publish {
                     qos: case.qos,
@@ -197,7 +216,7 @@ impl Bench {
         packet.encode(version, &mut bytes).unwrap();
         let taken = self.shards[client.shard].handle_input(NOW, client.key, &bytes).consumed;
         assert_eq!(taken, bytes.len());
-        settle(&mut self.shards);
+        self.settle();
     }
 
     /// Every publisher sends its messages, and everybody answers what comes.
@@ -206,7 +225,7 @@ impl Bench {
             shard.start_turn();
         }
         self.publishers.iter().for_each(|c| give(&mut self.shards, c, &c.input));
-        settle(&mut self.shards);
+        self.settle();
         match self.qos {
             Qos::AtMostOnce => {}
             Qos::AtLeastOnce => self.answer(PUBACK),
@@ -233,7 +252,33 @@ impl Bench {
             }
             give(&mut self.shards, client, &client.answers);
         }
-        settle(&mut self.shards);
+        self.settle();
+    }
+
+    /// Everything is sent, and carried between the shards.
+    fn settle(&mut self) {
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for from in 0..self.shards.len() {
+                while let Some(key) = self.shards[from].poll_dirty() {
+                    let n = self.shards[from].outbox(key).map_or(0, grovemq_core::Outbox::len);
+                    self.shards[from].sent(NOW, key, n);
+                }
+                for to in 0..self.shards.len() {
+                    let Some(mail) = self.shards[from].poll_mail(u16::try_from(to).unwrap()) else {
+                        continue;
+                    };
+                    let mut batch = std::mem::replace(mail, self.spares.pop().unwrap_or_default());
+                    moved = true;
+                    let mut budget = u32::MAX;
+                    self.shards[to].handle_mail(NOW, &mut batch, &mut budget);
+                    batch.clear();
+                    self.spares.push(batch);
+                }
+                assert_eq!(self.shards[from].poll_action(), None);
+            }
+        }
     }
 
     fn sent(&self) -> u64 {
@@ -244,27 +289,4 @@ impl Bench {
 fn give(shards: &mut [Shard], client: &Client, bytes: &[u8]) {
     let taken = shards[client.shard].handle_input(NOW, client.key, bytes).consumed;
     assert_eq!(taken, bytes.len());
-}
-
-/// Everything is sent, and carried between the shards.
-fn settle(shards: &mut [Shard]) {
-    let mut moved = true;
-    while moved {
-        moved = false;
-        for from in 0..shards.len() {
-            while let Some(key) = shards[from].poll_dirty() {
-                let n = shards[from].outbox(key).map_or(0, grovemq_core::Outbox::len);
-                shards[from].sent(NOW, key, n);
-            }
-            for to in 0..shards.len() {
-                let mail = shards[from].poll_mail(u16::try_from(to).unwrap()).map(std::mem::take);
-                if let Some(mut batch) = mail {
-                    moved = true;
-                    let mut budget = u32::MAX;
-                    shards[to].handle_mail(NOW, &mut batch, &mut budget);
-                }
-            }
-            assert_eq!(shards[from].poll_action(), None);
-        }
-    }
 }

@@ -7,10 +7,10 @@ mod load;
 mod stats;
 
 use crate::exit::Exit;
-use crate::flags::high::Session;
+use crate::flags::high::{Session, message_properties};
 use crate::flags::instruments::{BenchMode, Rate};
-use crate::flags::{Complaint, Low, Tool};
-use grovemq_client::{Options, Qos, Reconnect};
+use crate::flags::{Complaint, Low, LowProperties, Tool};
+use grovemq_client::{Options, Properties, Qos, Reconnect};
 use load::{Phase, Role};
 use stats::Stats;
 use std::io::{IsTerminal as _, Write as _};
@@ -37,6 +37,8 @@ pub(crate) struct Benching {
     /// Bytes of a payload.
     size: usize,
     qos: Qos,
+    /// Of every message.
+    properties: Properties,
     /// `%i` is the number of the client.
     topic: String,
     id_prefix: String,
@@ -68,6 +70,10 @@ impl Benching {
         let own_prefix = || format!("grovemq-bench-{}-", std::process::id());
         let id_prefix = low.id_prefix.take().or(low.client_id.take()).unwrap_or_else(own_prefix);
         let Session { options, quiet, warning, .. } = Session::new(&low, Tool::Bench)?;
+        let LowProperties { publish, subscribe, unsubscribe, disconnect, will, connect: _ } = &low.properties;
+        if [subscribe, unsubscribe, disconnect, will].iter().any(|list| !list.is_empty()) {
+            return Err(Complaint::error("Only CONNECT and PUBLISH have properties here."));
+        }
         let given = low.instruments;
         Ok(Self {
             mode,
@@ -80,6 +86,7 @@ impl Benching {
             rate: given.rate.unwrap_or(Rate::PerSecond(RATE)),
             size: given.size.unwrap_or(SIZE),
             qos: low.qos,
+            properties: message_properties(publish),
             topic,
             id_prefix,
             duration: given.duration.unwrap_or(DURATION),

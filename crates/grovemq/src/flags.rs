@@ -19,7 +19,7 @@ mod low;
 mod property;
 pub(crate) mod transport;
 
-pub(crate) use low::{Low, Source};
+pub(crate) use low::{Low, LowProperties, Source};
 
 use crate::manual::Entry;
 

@@ -8,13 +8,16 @@ mod brokers;
 mod client;
 mod durable;
 mod page;
+mod scaling;
 mod scenarios;
+mod slow;
 mod starts;
 mod transports;
 
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -25,8 +28,13 @@ use brokers::{Peer, Server};
 use page::{Page, Row};
 use scenarios::{SCENARIOS, Scenario};
 
+/// What is measured in another way than [`SCENARIOS`].
+const OTHERS: [&str; 4] = [starts::NAME, transports::PROPERTIES, transports::NAME, scaling::NAME];
+
 /// Seconds after which mqload gives up on a broker.
 const LIMIT: &str = "60";
+
+const HEAD_START: Duration = Duration::from_millis(100);
 
 struct Options {
     mqload: PathBuf,
@@ -59,6 +67,14 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
     if let ["client", rest @ ..] = args {
         return client::run(rest);
     }
+    let named: Vec<&str>;
+    let args = match args {
+        ["scaling", rest @ ..] => {
+            named = [&["--only", scaling::NAME], rest].concat();
+            &named
+        }
+        _ => args,
+    };
     let options = Options::parse(args)?;
     raise_open_files();
     if options.ours == release_build() {
@@ -72,14 +88,19 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
         }
     }
     let mut page = Page::new(&programs, options.rounds);
-    for scenario in SCENARIOS.iter().filter(|s| options.wants(s)) {
+    for scenario in SCENARIOS.iter().filter(|s| options.wants(s.name)) {
         page.rows.extend(measure(scenario, &programs, &options)?);
     }
-    if options.wants_name(starts::NAME, false) {
+    if options.wants(starts::NAME) {
         page.rows.extend(starts::measure(&programs, if options.quick { 5 } else { 21 })?);
     }
-    if options.wants_name(transports::NAME, false) {
-        page.rows.extend(transports::measure(&programs, options.rounds)?);
+    for name in [transports::PROPERTIES, transports::NAME] {
+        if options.wants(name) {
+            page.rows.extend(transports::measure(name, &programs, options.rounds)?);
+        }
+    }
+    if options.wants(scaling::NAME) {
+        page.rows.extend(scaling::measure(&options)?);
     }
     println!("\n{}", page.table());
     println!("BENCH {{{}}}", page.machine_line());
@@ -99,9 +120,9 @@ impl Options {
         while let Some(&arg) = args.next() {
             let mut value = || args.next().copied().with_context(|| format!("{arg} takes a value"));
             match arg {
-                "--mqload" => mqload = Some(value()?.into()),
-                "--nullbroker" => nullbroker = Some(value()?.into()),
-                "--binary" => ours = value()?.into(),
+                "--mqload" => mqload = Some(absolute(value()?)?),
+                "--nullbroker" => nullbroker = Some(absolute(value()?)?),
+                "--binary" => ours = absolute(value()?)?,
                 "--rounds" => {
                     let number = value()?.parse().ok().filter(|n| *n > 0);
                     rounds = Some(number.context("--rounds takes a number")?);
@@ -116,13 +137,8 @@ impl Options {
                 other => bail!("unknown option `{other}`, see cargo xtask --help"),
             }
         }
-        let known = |name: &String| {
-            [starts::NAME, transports::NAME].contains(&name.as_str())
-                || SCENARIOS.iter().any(|s| s.name == name)
-        };
-        if let Some(unknown) = only.iter().find(|name| !known(name)) {
-            let names: Vec<_> =
-                SCENARIOS.iter().map(|s| s.name).chain([starts::NAME, transports::NAME]).collect();
+        let names: Vec<_> = SCENARIOS.iter().map(|s| s.name).chain(OTHERS).collect();
+        if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
             bail!("unknown scenario `{unknown}`, there are: {}", names.join(" "));
         }
         let mqload =
@@ -138,12 +154,8 @@ impl Options {
         Ok(Self { mqload, nullbroker, ours, peers, rounds, quick, write, only })
     }
 
-    fn wants(&self, scenario: &Scenario) -> bool {
-        self.wants_name(scenario.name, scenario.long)
-    }
-
-    fn wants_name(&self, name: &str, long: bool) -> bool {
-        self.only.iter().any(|o| o == name) || (self.only.is_empty() && !long)
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|o| o == name)
     }
 }
 
@@ -214,23 +226,29 @@ fn load(scenario: &Scenario, peer: Peer, server: &Server, options: &Options) -> 
         let messages = scenario.messages * peer.pace() / if options.quick { 4 } else { 1 };
         measured.args(["--messages", &messages.max(50).to_string()]);
     }
+    let _slow = scenario.slow.map(|qos| slow::subscribe(server.address, qos)).transpose()?;
     if scenario.beside.is_empty() {
         return output(&mut measured);
     }
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let mut times = 0;
             while !over.load(Ordering::Relaxed) {
                 let mut command = mqload(scenario.beside);
                 let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
                 let Ok(mut beside) = quiet.spawn() else { return };
                 while !over.load(Ordering::Relaxed) && beside.try_wait().is_ok_and(|end| end.is_none()) {
-                    std::thread::sleep(std::time::Duration::from_millis(5));
+                    std::thread::sleep(Duration::from_millis(5));
                 }
                 beside.kill().ok();
                 beside.wait().ok();
+                times += 1;
             }
+            println!("{}: {times} times beside {}", scenario.name, peer.name());
         });
+        // the other one is at work from the first message on
+        std::thread::sleep(HEAD_START);
         let said = output(&mut measured);
         over.store(true, Ordering::Relaxed);
         said
@@ -319,6 +337,7 @@ throughput: broker cpu 3.250 us per delivery, 0.81 cores, rss 6120 KiB, peak 700
         assert!(parse(&["--quick"]).is_ok_and(|o| !o.write && o.rounds == 1));
         assert!(parse(&["--peers", "nats,rumqttd"]).is_ok_and(|o| o.peers == [Peer::Nats, Peer::Rumqttd]));
         assert!(parse(&["--peers", "nato"]).is_err());
+        assert!(parse(&["--only", "scaling,properties"]).is_ok_and(|o| !o.wants("qos0")));
         assert!(parse(&["--only", "qos9"]).is_err());
         assert!(parse(&["--rounds", "0"]).is_err());
     }

@@ -46,6 +46,16 @@ impl Row {
             Better::Less => Some(others.reduce(f64::min)? / ours),
         }
     }
+
+    /// How many times what the floor takes, in time or for the same number of messages.
+    fn times_floor(&self) -> Option<f64> {
+        let [ours, floor] = [self.of(Peer::Ours)?, self.of(Peer::Floor)?];
+        let times = match self.better {
+            Better::More => floor / ours,
+            Better::Less => ours / floor,
+        };
+        Some(times).filter(|times| times.is_finite())
+    }
 }
 
 impl Page {
@@ -57,16 +67,18 @@ impl Page {
 
     pub(super) fn table(&self) -> String {
         let names: Vec<_> = self.peers.iter().map(|peer| peer.name()).collect();
-        let mut table = format!("| scenario | measure | {} | × best peer |\n", names.join(" | "));
-        table.extend(["|---|---|", &"---:|".repeat(self.peers.len()), "---:|\n"]);
+        let mut table = format!("| scenario | measure | {} | × best peer | × floor |\n", names.join(" | "));
+        table.extend(["|---|---|", &"---:|".repeat(self.peers.len() + 1), "---:|\n"]);
         let mut above = "";
         for row in &self.rows {
             let title = if row.title == above { "" } else { row.title };
             above = row.title;
             let values: Vec<_> = self.peers.iter().map(|peer| shown(row.of(*peer))).collect();
-            let times = row.times_best().map_or_else(|| "–".to_owned(), |times| format!("{times:.1}"));
+            let times = [row.times_best(), row.times_floor()]
+                .map(|times| times.map_or_else(|| "–".to_owned(), |times| format!("{times:.1}")));
+            let [peer, floor] = &times;
             // writing to a string cannot fail
-            writeln!(table, "| {title} | {} | {} | {times} |", row.unit, values.join(" | ")).ok();
+            writeln!(table, "| {title} | {} | {} | {peer} | {floor} |", row.unit, values.join(" | ")).ok();
         }
         table
     }
@@ -197,10 +209,10 @@ mod tests {
     fn ratios_are_against_the_best_broker_and_above_one_where_ours_is_better() {
         assert_eq!(
             page().table(),
-            "| scenario | measure | grovemq | mosquitto | floor | × best peer |\n\
-             |---|---|---:|---:|---:|---:|\n\
-             | t | messages/s | 50.0 k | 25.0 k | – | 2.0 |\n\
-             |  | µs | 0.50 | 2.00 | 0.10 | 4.0 |\n"
+            "| scenario | measure | grovemq | mosquitto | floor | × best peer | × floor |\n\
+             |---|---|---:|---:|---:|---:|---:|\n\
+             | t | messages/s | 50.0 k | 25.0 k | – | 2.0 | – |\n\
+             |  | µs | 0.50 | 2.00 | 0.10 | 4.0 | 5.0 |\n"
         );
         assert!(page().machine_line().contains("\"s.cpu.floor\":0.1"));
     }

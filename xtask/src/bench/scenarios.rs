@@ -11,14 +11,14 @@ pub(super) struct Scenario {
     pub(super) messages: u32,
     /// Another mqload at work beside the measured one, again and again until that has ended.
     pub(super) beside: &'static [&'static str],
+    /// A client beside the others that subscribes with this `QoS` to what is measured, and never reads.
+    pub(super) slow: Option<u8>,
     /// Who takes part, beside ours.
     pub(super) peers: &'static [Peer],
     /// Configuration of these brokers in addition to the usual, in each one's own language; `{dir}` is a folder of its own.
     pub(super) lines: &'static [(Peer, &'static str)],
     /// Holds still by itself, and takes long.
     pub(super) once: bool,
-    /// Measured only if it is named.
-    pub(super) long: bool,
     pub(super) figures: &'static [Figure],
 }
 
@@ -48,6 +48,11 @@ const fn less(name: &'static str, unit: &'static str, before: &'static str, afte
 const FLOW: &[Figure] = &[
     more("rate", "deliveries/s", "delivered ", "/s"),
     less("cpu", "µs CPU per delivery", "broker cpu ", " us"),
+];
+/// The broker's processor time has in it what goes on beside: the rate counts.
+const FLOW_BESIDE: &[Figure] = &[
+    more("rate", "deliveries/s", "delivered ", "/s"),
+    less("cpu", "µs CPU per delivery, all that goes on", "broker cpu ", " us"),
 ];
 const LATENCY: &[Figure] = &[
     less("p50", "µs, median", " p50 ", " "),
@@ -88,16 +93,16 @@ const MQTT_5: &[Peer] = &[Debian];
 /// Those with shared subscriptions, `QoS` 2, or no limit where the others have one.
 const MOSQUITTO: &[Peer] = &[Debian];
 
-const PLAIN: Scenario = Scenario {
+pub(super) const PLAIN: Scenario = Scenario {
     name: "",
     title: "",
     mqload: &[],
     messages: 0,
     beside: &[],
+    slow: None,
     peers: BROKERS,
     lines: &[],
     once: false,
-    long: false,
     figures: FLOW,
 };
 
@@ -106,6 +111,28 @@ const DURABLE: &[(Peer, &str)] = &[
     (Ours, "persistence true\npersistence_location {dir}/\n"),
     (Debian, "persistence true\npersistence_location {dir}/\nautosave_interval 1\n"),
 ];
+
+#[rustfmt::skip]
+const PAIRS: &[&str] =
+    &["throughput", "--shape", "pair", "--publishers", "100", "--subscribers", "100"];
+#[rustfmt::skip]
+const PAIRS_QOS1: &[&str] =
+    &["throughput", "--qos", "1", "--shape", "pair", "--publishers", "100", "--subscribers", "100"];
+#[rustfmt::skip]
+const LATENCY_FAN: &[&str] =
+    &["latency", "--rate", "2000", "--publishers", "10", "--subscribers", "10", "--messages", "4000"];
+#[rustfmt::skip]
+const LATENCY_PAIRS: &[&str] = &[
+    "latency", "--rate", "20000", "--shape", "pair", "--publishers", "10", "--subscribers", "10", "--messages", "40000",
+];
+/// Much more than the kernel takes for a client that does not read.
+#[rustfmt::skip]
+const LATENCY_SLOW: &[&str] = &["latency", "--rate", "2000", "--payload", "8192", "--messages", "4000"];
+#[rustfmt::skip]
+const LATENCY_SLOW_QOS1: &[&str] =
+    &["latency", "--qos", "1", "--rate", "2000", "--payload", "8192", "--messages", "4000"];
+/// Subscriptions come and go, as fast as they are taken.
+const CHURN: &[&str] = &["subscriptions", "--filters", "20000", "--clients", "10", "--messages", "10"];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -171,53 +198,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         peers: WITH_FLOOR,
         ..PLAIN
     },
-    Scenario {
-        name: "pairs",
-        title: "QoS 0, 100 pairs",
-        mqload: &["throughput", "--shape", "pair", "--publishers", "100", "--subscribers", "100"],
-        messages: 200_000,
-        ..PLAIN
-    },
+    Scenario { name: "pairs", title: "QoS 0, 100 pairs", mqload: PAIRS, messages: 200_000, ..PLAIN },
     Scenario {
         name: "pairs-1",
         title: "the same, `shards 1`",
-        mqload: &["throughput", "--shape", "pair", "--publishers", "100", "--subscribers", "100"],
+        mqload: PAIRS,
         messages: 200_000,
         peers: &[],
         lines: ONE_SHARD,
         ..PLAIN
     },
-    Scenario {
-        name: "pairs-qos1",
-        title: "QoS 1, 100 pairs",
-        mqload: &[
-            "throughput",
-            "--qos",
-            "1",
-            "--shape",
-            "pair",
-            "--publishers",
-            "100",
-            "--subscribers",
-            "100",
-        ],
-        messages: 50_000,
-        ..PLAIN
-    },
+    Scenario { name: "pairs-qos1", title: "QoS 1, 100 pairs", mqload: PAIRS_QOS1, messages: 50_000, ..PLAIN },
     Scenario {
         name: "pairs-qos1-1",
         title: "the same, `shards 1`",
-        mqload: &[
-            "throughput",
-            "--qos",
-            "1",
-            "--shape",
-            "pair",
-            "--publishers",
-            "100",
-            "--subscribers",
-            "100",
-        ],
+        mqload: PAIRS_QOS1,
         messages: 50_000,
         peers: &[],
         lines: ONE_SHARD,
@@ -236,6 +231,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "64 KiB, 1→4",
         mqload: &["throughput", "--payload", "65536", "--subscribers", "4", "--window", "200"],
         messages: 4_000,
+        peers: WITH_FLOOR,
         ..PLAIN
     },
     Scenario {
@@ -243,41 +239,29 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "1 MiB, 1→1",
         mqload: &["throughput", "--payload", "1048576", "--window", "8"],
         messages: 500,
+        peers: WITH_FLOOR,
+        ..PLAIN
+    },
+    Scenario {
+        name: "latency-1",
+        title: "latency, 1→1 at 2,000/s",
+        mqload: &["latency", "--rate", "2000", "--messages", "4000"],
+        peers: WITH_FLOOR,
+        figures: LATENCY,
         ..PLAIN
     },
     Scenario {
         name: "latency",
         title: "latency, 10→10 at 2,000/s",
-        mqload: &[
-            "latency",
-            "--rate",
-            "2000",
-            "--publishers",
-            "10",
-            "--subscribers",
-            "10",
-            "--messages",
-            "4000",
-        ],
+        mqload: LATENCY_FAN,
+        peers: WITH_FLOOR,
         figures: LATENCY,
         ..PLAIN
     },
     Scenario {
         name: "latency-20k",
         title: "latency, 10 pairs at 20,000/s",
-        mqload: &[
-            "latency",
-            "--rate",
-            "20000",
-            "--shape",
-            "pair",
-            "--publishers",
-            "10",
-            "--subscribers",
-            "10",
-            "--messages",
-            "40000",
-        ],
+        mqload: LATENCY_PAIRS,
         figures: LATENCY,
         ..PLAIN
     },
@@ -300,8 +284,34 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "beside-subscribers",
         title: "latency beside clients that subscribe and go",
         mqload: &["latency", "--rate", "1000", "--messages", "2000"],
-        beside: &["subscriptions", "--filters", "20000", "--clients", "10", "--messages", "10"],
+        beside: CHURN,
         peers: MOSQUITTO,
+        figures: LATENCY,
+        ..PLAIN
+    },
+    Scenario {
+        name: "churn",
+        title: "QoS 0, 1→1, beside clients that subscribe and go",
+        mqload: &["throughput"],
+        messages: 800_000,
+        beside: CHURN,
+        peers: &[Debian, Nats],
+        figures: FLOW_BESIDE,
+        ..PLAIN
+    },
+    Scenario {
+        name: "slow",
+        title: "latency, QoS 0, beside a subscriber that never reads",
+        mqload: LATENCY_SLOW,
+        slow: Some(0),
+        figures: LATENCY,
+        ..PLAIN
+    },
+    Scenario {
+        name: "slow-qos1",
+        title: "latency, QoS 1, beside a subscriber that never reads",
+        mqload: LATENCY_SLOW_QOS1,
+        slow: Some(1),
         figures: LATENCY,
         ..PLAIN
     },
@@ -338,7 +348,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         figures: RETAINED,
         peers: MOSQUITTO,
         once: true,
-        long: true,
         ..PLAIN
     },
     Scenario {
@@ -382,7 +391,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         figures: IDLE,
         peers: &[Debian, Nats],
         once: true,
-        long: true,
         ..PLAIN
     },
 ];

@@ -1,4 +1,5 @@
-//! What TLS and WebSocket cost a broker: ours and Debian's in turns, with our own `bench` as the load, for mqload speaks plain TCP.
+//! What TLS, WebSocket and the properties of MQTT 5 cost a broker: ours and Debian's in turns, with our own `bench` as the load,
+//! for mqload speaks plain TCP and sends no properties.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,12 +17,17 @@ use super::{median, number};
 use crate::shell::{output, program};
 
 pub(super) const NAME: &str = "transports";
+pub(super) const PROPERTIES: &str = "properties";
 
 /// Clock ticks in a second, as /proc counts them on every Linux there is.
 const TICKS: f64 = 100.0;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-struct Transport {
+struct Load {
+    /// What it is asked for by.
+    name: &'static str,
+    /// Its own name, for programs.
+    scenario: &'static str,
     title: &'static str,
     /// Of the configuration; `{dir}` holds the certificate.
     listener: &'static str,
@@ -29,14 +35,40 @@ struct Transport {
 }
 
 #[rustfmt::skip]
-const TRANSPORTS: [Transport; 3] = [
-    Transport { title: "TCP, the same load", listener: "", options: &[] },
-    Transport {
+const LOADS: [Load; 5] = [
+    Load { name: NAME, scenario: "tcp", title: "TCP, the same load", listener: "", options: &[] },
+    Load {
+        name: NAME,
+        scenario: "tls",
         title: "TLS 1.3",
         listener: "certfile {dir}/server.pem\nkeyfile {dir}/server.key\n",
         options: &["--cafile", "{dir}/ca.pem"],
     },
-    Transport { title: "WebSocket", listener: "protocol websockets\n", options: &["--ws"] },
+    Load { name: NAME, scenario: "websocket", title: "WebSocket", listener: "protocol websockets\n", options: &["--ws"] },
+    Load {
+        name: PROPERTIES,
+        scenario: "properties",
+        title: "MQTT 5, five properties each, TCP",
+        listener: "",
+        options: &[
+            "-D", "publish", "content-type", "text/plain",
+            "-D", "publish", "user-property", "unit", "celsius",
+            "-D", "publish", "message-expiry-interval", "3600",
+            "-D", "publish", "response-topic", "bench/answers",
+            "-D", "publish", "correlation-data", "0123456789abcdef",
+        ],
+    },
+    Load {
+        name: PROPERTIES,
+        scenario: "aliases",
+        title: "MQTT 5, topic aliases, TCP",
+        listener: "",
+        options: &[
+            "-t", "plant/hall-3/line-12/machine-%i/bearing-temperature",
+            "-D", "publish", "topic-alias", "1",
+            "-D", "connect", "topic-alias-maximum", "10",
+        ],
+    },
 ];
 
 const CONNECTIONS: &str = "1000";
@@ -53,7 +85,8 @@ struct Samples {
     cpu: Vec<f64>,
 }
 
-pub(super) fn measure(programs: &[(Peer, PathBuf)], rounds: usize) -> Result<Vec<Row>> {
+/// The rows of one of the names above.
+pub(super) fn measure(name: &str, programs: &[(Peer, PathBuf)], rounds: usize) -> Result<Vec<Row>> {
     let here: Vec<_> =
         programs.iter().filter(|(peer, _)| matches!(peer, Peer::Ours | Peer::Debian)).collect();
     let (_, load) = programs.iter().find(|(peer, _)| *peer == Peer::Ours).context("ours makes the load")?;
@@ -62,17 +95,17 @@ pub(super) fn measure(programs: &[(Peer, PathBuf)], rounds: usize) -> Result<Vec
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755))?;
     certificate(dir.path())?;
     let mut rows = Vec::new();
-    for transport in &TRANSPORTS {
+    for kind in LOADS.iter().filter(|kind| kind.name == name) {
         let mut all: Vec<Samples> = here.iter().map(|_| Samples::default()).collect();
         for _ in 0..rounds {
             for ((peer, path), samples) in here.iter().zip(&mut all) {
-                once(*peer, path, load, transport, dir.path(), samples)
-                    .with_context(|| format!("{} over {}", peer.name(), transport.title))?;
+                once(*peer, path, load, kind, dir.path(), samples)
+                    .with_context(|| format!("{} over {}", peer.name(), kind.title))?;
             }
         }
         let row = |figure, unit, better, of: &dyn Fn(&Samples) -> &Vec<f64>| Row {
-            scenario: NAME,
-            title: transport.title,
+            scenario: kind.scenario,
+            title: kind.title,
             figure,
             unit,
             better,
@@ -82,9 +115,15 @@ pub(super) fn measure(programs: &[(Peer, PathBuf)], rounds: usize) -> Result<Vec
                 .filter_map(|((peer, _), s)| Some((*peer, median(of(s).clone())?)))
                 .collect(),
         };
+        if name == NAME {
+            rows.extend([
+                row("connect", "µs from socket to CONNACK, median at 500/s", Better::Less, &|s| {
+                    &s.connect_us
+                }),
+                row("connect_cpu", "µs CPU per connect", Better::Less, &|s| &s.connect_cpu),
+            ]);
+        }
         rows.extend([
-            row("connect", "µs from socket to CONNACK, median at 500/s", Better::Less, &|s| &s.connect_us),
-            row("connect_cpu", "µs CPU per connect", Better::Less, &|s| &s.connect_cpu),
             row("rate", "deliveries/s, 4 pairs, the load's own limit", Better::More, &|s| &s.rate),
             row("cpu", "µs CPU per delivery", Better::Less, &|s| &s.cpu),
         ]);
@@ -92,17 +131,10 @@ pub(super) fn measure(programs: &[(Peer, PathBuf)], rounds: usize) -> Result<Vec
     Ok(rows)
 }
 
-fn once(
-    peer: Peer,
-    path: &Path,
-    load: &Path,
-    transport: &Transport,
-    dir: &Path,
-    samples: &mut Samples,
-) -> Result<()> {
-    let broker = Running::start(peer, path, transport, dir)?;
+fn once(peer: Peer, path: &Path, load: &Path, kind: &Load, dir: &Path, samples: &mut Samples) -> Result<()> {
+    let broker = Running::start(peer, path, kind, dir)?;
     let place = dir.display().to_string();
-    let options: Vec<_> = transport.options.iter().map(|option| option.replace("{dir}", &place)).collect();
+    let options: Vec<_> = kind.options.iter().map(|option| option.replace("{dir}", &place)).collect();
     let port = broker.address.port().to_string();
     let measured = |what: &[&str]| -> Result<(String, f64)> {
         let before = broker.cpu_us()?;
@@ -111,11 +143,13 @@ fn once(
         let said = output(command.stdin(Stdio::null()))?;
         Ok((said, broker.cpu_us()? - before))
     };
-    let (said, cpu) = measured(&CONNECT)?;
-    let connected = number(&said, "\"connected\":", ",").context("no connections")?;
-    samples.connect_cpu.push(cpu / connected);
-    let connects = said.split_once("\"connect_us\":").map_or("", |(_, rest)| rest);
-    samples.connect_us.extend(number(connects, "\"p50\":", ","));
+    if kind.name == NAME {
+        let (said, cpu) = measured(&CONNECT)?;
+        let connected = number(&said, "\"connected\":", ",").context("no connections")?;
+        samples.connect_cpu.push(cpu / connected);
+        let connects = said.split_once("\"connect_us\":").map_or("", |(_, rest)| rest);
+        samples.connect_us.extend(number(connects, "\"p50\":", ","));
+    }
     let (said, cpu) = measured(&FLOW)?;
     let received = number(&said, "\"received\":", ",").context("no messages")?;
     samples.cpu.push(cpu / received);
@@ -130,9 +164,9 @@ struct Running {
 }
 
 impl Running {
-    fn start(peer: Peer, path: &Path, transport: &Transport, dir: &Path) -> Result<Self> {
+    fn start(peer: Peer, path: &Path, kind: &Load, dir: &Path) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let listener = transport.listener.replace("{dir}", &dir.display().to_string());
+        let listener = kind.listener.replace("{dir}", &dir.display().to_string());
         let plain = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         // with a listener for WebSocket alone the original does not start
         let lines = format!(
@@ -187,4 +221,17 @@ fn certificate(dir: &Path) -> Result<()> {
     // for the user that root's broker becomes; it is worth nothing and gone soon
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_have_a_name_each() {
+        let mut names: Vec<_> = LOADS.iter().map(|kind| kind.scenario).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), LOADS.len());
+    }
 }

@@ -4,8 +4,8 @@ use super::stats::Stats;
 use super::{Benching, DRAIN};
 use crate::flags::instruments::Rate;
 use grovemq_client::{
-    Client as Connection, Disconnect, Error, Event, Events, Message, Options, Publication, PublishAck, Qos,
-    Subscription,
+    Client as Connection, Disconnect, Error, Event, Events, Message, Options, Properties, Publication,
+    PublishAck, Qos, Subscription,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,6 +38,7 @@ pub(super) struct Client {
     phases: watch::Receiver<Phase>,
     topics: Topics,
     qos: Qos,
+    properties: Properties,
     size: usize,
     /// Between two messages of this client; none: one after the other.
     interval: Option<Duration>,
@@ -98,6 +99,7 @@ impl Client {
             phases,
             topics: Topics { pattern: plan.topic.clone(), next, step, count: plan.clients },
             qos: plan.qos,
+            properties: plan.properties.clone(),
             size: plan.size,
             interval,
             offset,
@@ -190,7 +192,8 @@ impl Client {
                 () = until(next), if has_more && pending.len() < PENDING_MAX => {
                     let due = if self.interval.is_some() { next } else { Instant::now() };
                     let payload = self.stats.payload(due, self.size);
-                    let message = Message::new(self.topics.next(), payload).qos(self.qos);
+                    let message = Message::new(self.topics.next(), payload);
+                    let message = message.qos(self.qos).properties(self.properties.clone());
                     pending.push_back((due, connection.publish(message).await?));
                     self.stats.message_sent();
                     next = match self.interval {

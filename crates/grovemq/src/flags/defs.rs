@@ -415,7 +415,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         short: Some('D'),
         long: Some("property"),
-        tools: ORIGINALS,
+        tools: &[Tool::Pub, Tool::Sub, Tool::Rr, Tool::Bench],
         help: "Give this command (connect, publish, subscribe, unsubscribe, disconnect, will) a property by its \
                name, such as: -D publish content-type text/plain. A user-property takes a key and a value. \
                Implies -V 5.",

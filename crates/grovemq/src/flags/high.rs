@@ -363,7 +363,8 @@ fn disconnect_of(properties: &LowProperties) -> Disconnect {
     }
 }
 
-fn message_properties(properties: &[Property]) -> Properties {
+/// What is in a message beside topic and payload.
+pub(crate) fn message_properties(properties: &[Property]) -> Properties {
     Properties {
         payload_format: number_of(properties, PropertyId::PayloadFormatIndicator).map(|n| n != 0),
         message_expiry: number_of(properties, PropertyId::MessageExpiryInterval),
