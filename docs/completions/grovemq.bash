@@ -223,6 +223,7 @@ _grovemq() {
         bench-I|bench--id-prefix) return ;;
         bench-k|bench--keepalive) return ;;
         bench-V|bench--protocol-version) COMPREPLY=($(compgen -W '31 311 5' -- "$cur")); return ;;
+        bench-D|bench--property) return ;;
         bench-M) return ;;
         bench-o) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         bench--duration) return ;;
@@ -325,7 +326,7 @@ _grovemq() {
         record) options='-h --host -p --port -t --topic -q --qos -C -T --filter-out -R -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o --quiet --help --version --duration -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='' ;;
         replay) options='-h --host -p --port -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o --quiet --help --version --speed --topic -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='' ;;
         probe) options='-h --host -p --port -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o --quiet --help --version --color --json -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='' ;;
-        bench) options='-h --host -p --port -t --topic -q --qos -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o --quiet --help --version --json --duration --clients --publishers --ramp --rate --size --threads -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='conn pub sub' ;;
+        bench) options='-h --host -p --port -t --topic -q --qos -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -D --property -M --nodelay -o --quiet --help --version --json --duration --clients --publishers --ramp --rate --size --threads -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='conn pub sub' ;;
         capture) options='--quiet --help --version --color --listen --to -w --write' words='' ;;
         top) options='-h --host -p --port -t --topic -q --qos -u --username -P --pw --scram -i --id -I --id-prefix -k --keepalive -V --protocol-version -M --nodelay -o --quiet --help --version -L --url -A --unix --ws --proxy --cafile --capath --tls-use-os-certs --no-tls --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog' words='' ;;
         passwd) options='-b -c -D -H -I -U --format --help --version' words='' ;;

@@ -511,6 +511,7 @@ complete -c grovemq -n '__fish_seen_subcommand_from bench' -s i -l id -x -d 'The
 complete -c grovemq -n '__fish_seen_subcommand_from bench' -s I -l id-prefix -x -d 'Make the client\'s id of this prefix and the process\'s number.'
 complete -c grovemq -n '__fish_seen_subcommand_from bench' -s k -l keepalive -x -d 'Seconds of silence after which the server is asked for a sign of life; 60 if not given.'
 complete -c grovemq -n '__fish_seen_subcommand_from bench' -s V -l protocol-version -x -a '31 311 5' -d 'The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311, mqttv5.'
+complete -c grovemq -n '__fish_seen_subcommand_from bench' -s D -l property -x -d 'Give this command (connect, publish, subscribe, unsubscribe, disconnect, will) a property by its name, such as: -D publish content-type text/plain. A user-property takes a key and a value. Implies -V 5.'
 complete -c grovemq -n '__fish_seen_subcommand_from bench' -s M -x -d 'How many messages of QoS 1 and 2 may be under way at once; 20 if not given.'
 complete -c grovemq -n '__fish_seen_subcommand_from bench' -l nodelay -d 'Send small packets at once instead of gathering them.'
 complete -c grovemq -n '__fish_seen_subcommand_from bench' -s o -r -F -d 'Read options from this file first, one per line, instead of those in ~/.config/mosquitto_pub, _sub, _rr or _ctrl.'
