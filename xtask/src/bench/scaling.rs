@@ -99,9 +99,9 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Row>> {
 fn once(case: &Case, shards: u32, scenario: &Scenario, cpu: &Path, options: &Options) -> Result<String> {
     let server = Server::start(Peer::Ours, &options.ours, scenario)?;
     let pid = server.child.id();
-    let mut shares = Vec::new();
+    let mut groups = Vec::new();
     for (thread, name) in event_loops(pid, usize::try_from(shards)?)? {
-        shares.push(Share::give(cpu.join(format!("grovemq-bench-{pid}-{name}")), &thread)?);
+        groups.push(Share::give(cpu.join(format!("grovemq-bench-{pid}-{name}")), &thread)?);
     }
     let (target, pid) = (server.address.to_string(), pid.to_string());
     let mut mqload = program(&options.mqload, &["--target", &target, "--limit", LIMIT, "--pid", &pid]);
@@ -110,7 +110,7 @@ fn once(case: &Case, shards: u32, scenario: &Scenario, cpu: &Path, options: &Opt
     let said = output(mqload.env("RUST_BACKTRACE", "0").stdin(Stdio::null()))?;
     // its threads first, then their groups
     drop(server);
-    drop(shares);
+    drop(groups);
     if number(&said, "lost ", ",") != Some(0.0) {
         bail!("messages were lost:\n{said}");
     }
