@@ -197,7 +197,7 @@ impl Guest {
         if request.first() == Some(&TLS_HANDSHAKE) {
             return Err(Refusal::IsTls);
         }
-        // each line is looked at once, in however many pieces it comes
+        // parsed anew with each line, not with each piece
         let new = request.get(bytes.len()..).unwrap_or_default();
         if !is_first && n < room && !new.contains(&b'\n') {
             bytes.extend_from_slice(new);
