@@ -1,9 +1,10 @@
 //! The PROXY protocol.
 
-use grovemq_tests::{Broker, Kind, Wire};
+use grovemq_tests::{Broker, Kind, Wire, free_port};
 
 use crate::certificates::Authority;
 use crate::peers::{CONNECT, tls_broker};
+use crate::tls::stall;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const ACCEPTED: &str = "20020000";
@@ -99,4 +100,11 @@ fn a_header_comes_before_tls() {
     // no TLS after the header
     connect(&broker, b"PROXY TCP4 192.0.2.1 10.0.0.1 1 2\r\n");
     broker.wait_for_log("appears to connect without TLS to a TLS listener.");
+}
+
+#[test]
+fn stalled_headers_cost_nothing_and_end_at_their_deadline() {
+    let plain = free_port();
+    let broker = broker(&format!("enable_proxy_protocol 2\nlistener {plain} 127.0.0.1"));
+    stall(&broker, plain, &v2(&[]));
 }

@@ -116,9 +116,13 @@ fn d02_a_first_record_of_nonsense_closes() {
 fn d01_stalled_handshakes_cost_nothing_and_end_at_their_deadline() {
     let plain = free_port();
     let broker = tls_broker(&Authority::new("authority"), &format!("listener {plain} 127.0.0.1"), &[]);
+    // a ClientHello
+    stall(&broker, plain, &grovemq_tests::hex("16 03 01 00 c8 01 00 00 c4 03 03 00 00 00 00 00 00"));
+}
+
+/// Clients stop after some bytes of what they have to say first; another one, at the plain port, does not notice.
+pub(crate) fn stall(broker: &Broker, plain: u16, hello: &[u8]) {
     let started = Instant::now();
-    // each stops after some bytes of a ClientHello
-    let hello = grovemq_tests::hex("16 03 01 00 c8 01 00 00 c4 03 03 00 00 00 00 00 00");
     let mut stalled: Vec<TcpStream> = (0..300)
         .map(|i| {
             let mut stream = TcpStream::connect(("127.0.0.1", broker.port())).unwrap();

@@ -8,6 +8,7 @@ use grovemq_tests::{Broker, Kind, Wire, free_port};
 use crate::certificates::Authority;
 use crate::frames::{BINARY, CLOSE, PING, PONG, REPLY, REQUEST, Socket, frame};
 use crate::peers::{CONNECT, mqttjs_echo, paho_echo, tls_broker};
+use crate::tls::stall;
 
 fn broker(lines: &str) -> Broker {
     Broker::start(Kind::Ours, &format!("protocol websockets\n{lines}\nallow_anonymous true\n"))
@@ -236,4 +237,48 @@ fn d06_requests_that_are_refused() {
     let mut reply = [0; 12];
     std::io::Read::read_exact(&mut socket.0, &mut reply).unwrap();
     assert_eq!(&reply, b"HTTP/1.1 101");
+}
+
+#[test]
+fn a_request_in_pieces_has_the_same_bound() {
+    let broker = broker("");
+    let mut socket = Socket::connect(broker.port());
+    let (head, _) = REQUEST.rsplit_once("\r\n\r\n").unwrap();
+    socket.0.write_all(head.as_bytes()).unwrap();
+    socket.0.write_all(b"\r\nX-Long: ").unwrap();
+    for piece in 0..9 {
+        std::thread::sleep(Duration::from_millis(20));
+        // the last of these the broker may not read any more
+        assert!(socket.0.write_all(&[b'x'; 1000]).is_ok() || piece > 7);
+    }
+    let reply = socket.rest();
+    assert!(reply.starts_with("HTTP/1.1 431 ") || reply.is_empty(), "{reply:?}");
+    broker.wait_for_log("disconnected: request header too large.");
+}
+
+#[test]
+fn stalled_requests_cost_nothing_and_end_at_their_deadline() {
+    let plain = free_port();
+    let broker = broker(&format!("listener {plain} 127.0.0.1"));
+    stall(&broker, plain, REQUEST.as_bytes());
+}
+
+#[test]
+fn requests_that_stall_count_as_connections() {
+    let broker = broker("max_connections 3");
+    let mut stalled: Vec<Socket> = (0..3).map(|_| Socket::connect(broker.port())).collect();
+    for socket in &mut stalled {
+        socket.0.write_all(b"GET /mqtt HTTP/1.1\r\n").unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(Socket::connect(broker.port()).rest(), "", "nobody else gets in");
+    broker.wait_for_log("denied: max_connections exceeded.");
+    // who is not stalled after all gets in, and who goes leaves a place
+    let (_, rest) = REQUEST.split_once("\r\n").unwrap();
+    stalled[0].0.write_all(rest.as_bytes()).unwrap();
+    let mut reply = vec![0; REPLY.len()];
+    std::io::Read::read_exact(&mut stalled[0].0, &mut reply).unwrap();
+    drop(stalled.pop());
+    broker.wait_for_log("disconnected: connection closed by client.");
+    client(broker.port());
 }

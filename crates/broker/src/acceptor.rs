@@ -1,11 +1,13 @@
 //! Accepts connections for all shards, as a part of the first shard's loop: a thread of its own would cost each
-//! connection two more changes of thread.
+//! connection two more changes of thread. So would one for a PROXY header or a WebSocket upgrade, which are short; only TLS has
+//! its own.
 
 use crate::inbox::{Arrival, Permit};
 use crate::limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN};
-use crate::lobby::{LobbyDoor, Newcomer};
+use crate::lobby::LobbyDoor;
 use crate::log::Log;
 use crate::observer::address;
+use crate::reception::{Newcomer, Reception};
 use crate::tls::{Entries, Rules};
 use grovemq_core::Time;
 use grovemq_core::observe::Peer;
@@ -18,6 +20,8 @@ use std::sync::atomic::AtomicUsize;
 
 /// The token of the first door; those of the others count down from it.
 const FIRST: usize = usize::MAX - 1;
+/// From here on, tokens of connections that are made ready.
+const RECEPTION: usize = usize::MAX / 2;
 
 /// In the unit of [`Time`].
 const SECOND: u64 = 1000;
@@ -75,6 +79,9 @@ pub(crate) struct Acceptor {
     /// By the number of the listener.
     paces: BTreeMap<u16, Pace>,
     entries: Arc<Entries>,
+    reception: Reception,
+    /// Those of them whose sockets are ready.
+    called: Vec<Token>,
     /// Empty if no listener needs one.
     lobbies: Vec<LobbyDoor>,
     next_lobby: usize,
@@ -100,6 +107,8 @@ impl Acceptor {
             resting: BTreeMap::new(),
             paces: BTreeMap::new(),
             entries,
+            reception: Reception::new(RECEPTION, log.clone()),
+            called: Vec::new(),
             lobbies,
             next_lobby: 0,
             total: Arc::default(),
@@ -166,15 +175,16 @@ impl Acceptor {
         }
     }
 
-    /// Notes an event; `false` when it is not for a door.
+    /// Notes an event; `false` when it is neither for a door nor for somebody at one.
     pub(crate) fn on_event(&mut self, token: Token) -> bool {
-        match self.busy.get_mut(FIRST.wrapping_sub(token.0)) {
-            Some(busy) => {
-                *busy = true;
-                true
-            }
-            None => false,
+        if let Some(busy) = self.busy.get_mut(FIRST.wrapping_sub(token.0)) {
+            *busy = true;
+        } else if token.0 >= RECEPTION {
+            self.called.push(token);
+        } else {
+            return false;
         }
+        true
     }
 
     /// Whether there is something to accept now.
@@ -182,13 +192,18 @@ impl Acceptor {
         self.retry.is_none() && self.busy.contains(&true)
     }
 
-    /// When to try again.
-    pub(crate) fn retry(&self) -> Option<Time> {
-        self.retry.or_else(|| self.resting.values().min().copied())
+    /// When [`Acceptor::accept`] has something to do without an event.
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        let doors = self.retry.or_else(|| self.resting.values().min().copied());
+        doors.into_iter().chain(self.reception.next_timeout()).min()
     }
 
-    /// Accepts a bounded number of connections. Those that need no making ready go to `arrivals`.
-    pub(crate) fn accept(&mut self, now: Time, arrivals: &mut Vec<Arrival>) {
+    /// Accepts a bounded number of connections. Those that are ready, also of earlier ones, go to `arrivals`.
+    pub(crate) fn accept(&mut self, registry: &Registry, now: Time, arrivals: &mut Vec<Arrival>) {
+        for token in self.called.drain(..) {
+            arrivals.extend(self.reception.advance(registry, token));
+        }
+        self.reception.expire(now);
         if self.retry.is_some_and(|at| now < at) {
             return;
         }
@@ -201,7 +216,7 @@ impl Acceptor {
             if self.busy.get(i) != Some(&true) {
                 continue;
             }
-            match self.accept_some(i, now, arrivals) {
+            match self.accept_some(registry, i, now, arrivals) {
                 Ok(more) => {
                     self.set_busy(i, more == More::Now);
                     if let More::At(time) = more {
@@ -231,7 +246,13 @@ impl Acceptor {
         }
     }
 
-    fn accept_some(&mut self, door: usize, now: Time, arrivals: &mut Vec<Arrival>) -> io::Result<More> {
+    fn accept_some(
+        &mut self,
+        registry: &Registry,
+        door: usize,
+        now: Time,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<More> {
         let Some(Some(door)) = self.doors.get(door) else { return Ok(More::None) };
         for _ in 0..ACCEPTS_PER_TURN {
             let pace = door.rate.map(|rate| (self.paces.entry(door.index).or_default(), rate));
@@ -252,13 +273,18 @@ impl Acceptor {
                         continue;
                     };
                     if let Some(rules) = &door.rules {
-                        self.next_lobby = self.next_lobby.wrapping_add(1);
                         let (entry, rules) = (self.entries.get(door.index), rules.clone());
+                        let newcomer = Newcomer { stream, entry, rules, peer, permit };
+                        if newcomer.entry.tls.is_none() {
+                            arrivals.extend(self.reception.receive(registry, now, newcomer));
+                            continue;
+                        }
+                        self.next_lobby = self.next_lobby.wrapping_add(1);
                         if let Some(lobby) = self.lobbies.get(self.next_lobby % self.lobbies.len().max(1)) {
-                            lobby.enter(Newcomer { stream, entry, rules, peer, permit });
+                            lobby.enter(newcomer);
                         }
                     } else {
-                        arrivals.push(Arrival { stream, peer, identity: None, permit });
+                        arrivals.push(Arrival { stream, peer, identity: None, permit, readable: true });
                     }
                 }
                 Err(e) => {

@@ -157,7 +157,7 @@ impl EventLoop {
                 }
             }
             if let Some(acceptor) = &mut self.acceptor {
-                acceptor.accept(now, &mut arrivals);
+                acceptor.accept(self.poll.registry(), now, &mut arrivals);
             }
             for arrival in arrivals.drain(..) {
                 self.shard.announce(now, arrival.peer);
@@ -213,7 +213,7 @@ impl EventLoop {
             let now = self.now();
             // one millisecond more, so that the deadline has passed on waking
             let paused = (!self.paused.is_empty()).then_some(self.paused_until);
-            let retry = self.acceptor.as_ref().and_then(|a| a.retry());
+            let retry = self.acceptor.as_ref().and_then(|a| a.next_timeout());
             let others =
                 paused.into_iter().chain(retry).chain(self.trim_at).chain(self.neighbours.memory.next_look());
             let next = self.shard.next_timeout().into_iter().chain(others).min();
@@ -319,7 +319,7 @@ impl EventLoop {
     }
 
     fn open(&mut self, now: Time, arrival: Arrival, rest: Vec<u8>) {
-        let Arrival { stream, peer, permit, identity } = arrival;
+        let Arrival { stream, peer, permit, identity, readable } = arrival;
         let key = self.shard.handle_open(now, peer);
         if let Some(name) = identity {
             self.shard.set_identity(key, &name);
@@ -334,7 +334,7 @@ impl EventLoop {
             stream,
             permit,
             rest,
-            readable: true,
+            readable,
             ended: false,
             unread,
             queued: false,
@@ -539,7 +539,8 @@ impl EventLoop {
                         self.poll.registry().deregister(&mut wire.stream).ok();
                     }
                     let identity = self.shard.identity(key).map(Into::into);
-                    let arrival = Arrival { stream: wire.stream, peer, permit: wire.permit, identity };
+                    let (stream, permit, readable) = (wire.stream, wire.permit, wire.readable);
+                    let arrival = Arrival { stream, peer, identity, permit, readable };
                     if let Some(inbox) = self.neighbours.inboxes.get(usize::from(to)) {
                         inbox.post(Letter::Moved(arrival, wire.rest));
                     }

@@ -56,6 +56,8 @@ pub(crate) struct Arrival {
     pub(crate) identity: Option<Box<str>>,
     /// Given back when the connection ends.
     pub(crate) permit: Permit,
+    /// There may be something to read before the first event says so.
+    pub(crate) readable: bool,
 }
 
 /// A place among the connections allowed.

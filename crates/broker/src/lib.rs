@@ -24,6 +24,7 @@ mod memory;
 mod observer;
 mod persistence;
 mod pulse;
+mod reception;
 mod reload;
 mod security;
 mod settings;
@@ -208,7 +209,7 @@ impl Broker {
 
     /// Lets the first clients in.
     fn admit(&mut self, doors: Vec<Door>, sockets: Vec<coap::Opened>, watched: bool) -> io::Result<()> {
-        if doors.iter().any(|d| d.rules.is_some()) {
+        if self.slots.iter().any(Slot::needs_lobby) {
             self.ensure_lobbies()?;
         }
         if watched {

@@ -75,7 +75,7 @@ pub(crate) const COAP_PROBE_PERIOD: Duration = Duration::from_secs(600);
 pub(crate) const COAP_ASKS_MAX: usize = 64;
 /// How long a CoAP peer's login may take, which is delayed after many that failed.
 pub(crate) const COAP_LOGIN_TIME_MAX: Duration = Duration::from_secs(30);
-/// From accept to the end of TLS handshake and WebSocket upgrade.
+/// From accept to the end of PROXY header, TLS handshake and WebSocket upgrade.
 pub(crate) const LOBBY_TIME_MAX: Duration = Duration::from_secs(10);
 /// Threads for handshakes; never more than shards.
 pub(crate) const LOBBIES_MAX: usize = 4;

@@ -124,6 +124,11 @@ impl Slot {
         has_entry(&self.listener).then(|| Arc::new(Rules::of(&self.listener)))
     }
 
+    /// Its connections begin with what would hold an event loop up.
+    pub(crate) fn needs_lobby(&self) -> bool {
+        self.state == State::Open && self.listener.tls.is_on()
+    }
+
     /// 0 for a socket of the file system.
     pub(crate) fn port(&self) -> u16 {
         self.addresses.first().map_or(self.listener.port, SocketAddr::port)

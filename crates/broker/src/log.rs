@@ -126,7 +126,7 @@ impl Log {
 
     /// Whether the coming and going of clients is logged.
     pub(crate) fn connection_messages(&self) -> bool {
-        self.switches.connection_messages.load(Ordering::Relaxed)
+        self.is_on(LogType::Notice) && self.switches.connection_messages.load(Ordering::Relaxed)
     }
 
     pub fn line(&self, kind: LogType, text: String) {

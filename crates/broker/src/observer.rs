@@ -1,7 +1,7 @@
 //! The core's events as the original's log lines.
 
-use crate::lobby::tls_on_plain;
 use crate::log::Log;
+use crate::reception::tls_on_plain;
 use grovemq_codec::{Packet, Qos, Version};
 use grovemq_config::LogType;
 use grovemq_core::Time;

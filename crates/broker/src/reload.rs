@@ -44,7 +44,7 @@ impl Broker {
     /// All complaints, one text each; nothing has changed then.
     pub fn reload(&mut self, config: &Config) -> Result<(), Vec<String>> {
         let mut prepared = self.prepare(config)?;
-        if prepared.slots.iter().any(|s| s.state == State::Open && s.rules().is_some()) {
+        if prepared.slots.iter().any(Slot::needs_lobby) {
             self.ensure_lobbies().map_err(|e| vec![StartError::Thread(e).to_string()])?;
         }
         if !prepared.blocked.is_empty() {

@@ -33,6 +33,8 @@ pub struct Admitted {
     pub secured: Option<&'static str>,
     /// The client's certificate.
     pub certificate: Option<CertificateDer<'static>>,
+    /// There may be something to read now; else an event says when.
+    pub readable: bool,
 }
 
 /// Why a connection has not passed.
@@ -60,12 +62,14 @@ pub struct Guest {
     header: Option<proxy::Header>,
     secured: Option<&'static str>,
     certificate: Option<CertificateDer<'static>>,
+    readable: bool,
 }
 
 #[derive(Debug)]
 enum Step {
     Proxy(Vec<u8>),
     Tls,
+    /// As much of the request as has come.
     Request(Vec<u8>),
     /// The answer to the request, and frames that came with it.
     Reply {
@@ -78,8 +82,15 @@ enum Step {
 impl Guest {
     pub fn new(stream: Stream, entry: Entry) -> Self {
         let step = if entry.proxy.is_some() { Step::Proxy(Vec::new()) } else { Step::Passed };
-        let mut guest =
-            Self { stream: Some(stream), entry, step, header: None, secured: None, certificate: None };
+        let mut guest = Self {
+            stream: Some(stream),
+            entry,
+            step,
+            header: None,
+            secured: None,
+            certificate: None,
+            readable: true,
+        };
         if guest.entry.proxy.is_none() {
             guest.step = guest.after_proxy();
         }
@@ -104,6 +115,7 @@ impl Guest {
                         proxy: self.header.take(),
                         secured: self.secured,
                         certificate: self.certificate.take(),
+                        readable: self.readable,
                     }));
                 }
             };
@@ -175,21 +187,31 @@ impl Guest {
         let (Step::Request(bytes), Some(stream)) = (&mut self.step, &mut self.stream) else {
             return Ok(false);
         };
-        let have = bytes.len();
-        bytes.resize(REQUEST_BYTES_MAX, 0);
-        let result = read(stream, bytes.get_mut(have..).unwrap_or_default());
-        bytes.truncate(have + result.as_ref().map_or(0, |n| n.unwrap_or(0)));
-        if result?.is_none() {
-            return Ok(false);
-        }
-        if bytes.first() == Some(&TLS_HANDSHAKE) {
+        let mut buffer = [0; REQUEST_BYTES_MAX];
+        let (head, space) = buffer.split_at_mut_checked(bytes.len()).unwrap_or_default();
+        let room = space.len();
+        let Some(n) = read(stream, space)? else { return Ok(false) };
+        head.copy_from_slice(bytes);
+        let is_first = head.is_empty();
+        let request = buffer.get(..bytes.len() + n).unwrap_or_default();
+        if request.first() == Some(&TLS_HANDSHAKE) {
             return Err(Refusal::IsTls);
         }
+        // parsed anew with each line, not with each piece
+        let new = request.get(bytes.len()..).unwrap_or_default();
+        if !is_first && n < room && !new.contains(&b'\n') {
+            bytes.extend_from_slice(new);
+            return Ok(true);
+        }
         let origins = self.entry.websocket.as_deref().unwrap_or_default();
-        match websocket::parse(bytes, origins) {
-            Ok(None) => Ok(true),
+        match websocket::parse(request, origins) {
+            Ok(None) => {
+                bytes.extend_from_slice(new);
+                Ok(true)
+            }
             Ok(Some(accepted)) => {
-                let ahead = bytes.get(accepted.len..).unwrap_or_default().to_vec();
+                let ahead = request.get(accepted.len..).unwrap_or_default().to_vec();
+                self.readable = n == room || stream.has_more() || !ahead.is_empty();
                 self.step = Step::Reply { reply: accepted.reply.into_bytes(), ahead };
                 Ok(true)
             }

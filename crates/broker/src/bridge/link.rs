@@ -95,6 +95,7 @@ pub(super) fn local_options(setup: &Setup, plan: &Plan) -> Options {
                 peer: Peer::INSIDE,
                 identity: None,
                 permit: Permit::default(),
+                readable: true,
             }));
             UnixStream::from_std(near)
         }

@@ -242,7 +242,7 @@ fn options(house: &House, caller: &Caller, client_id: &str, peer: Peer, permit: 
             far.set_nonblocking(true)?;
             let permit = std::mem::take(&mut *permit.lock().unwrap_or_else(PoisonError::into_inner));
             let stream = Stream::Unix(mio::net::UnixStream::from_std(far));
-            inbox.post(Letter::Accepted(Arrival { stream, peer, identity: None, permit }));
+            inbox.post(Letter::Accepted(Arrival { stream, peer, identity: None, permit, readable: true }));
             UnixStream::from_std(near)
         }
     });
