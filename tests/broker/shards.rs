@@ -10,8 +10,8 @@ const CLIENTS: usize = 12;
 
 #[test]
 fn order_is_kept_from_each_publisher_to_each_subscriber() {
-    for shards in [1, 4] {
-        let broker = plain(&format!("shards {shards}\nmax_queued_messages 0\n"));
+    for settings in ["shards 1", "shards 4", "shards 4\nbusy_poll 1000"] {
+        let broker = plain(&format!("{settings}\nmax_queued_messages 0\n"));
         let port = broker.port();
         let subscribers: Vec<Peer> = (0..CLIENTS)
             .map(|i| {

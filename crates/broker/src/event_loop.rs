@@ -63,13 +63,16 @@ pub(crate) struct Neighbours {
     /// `None`: nothing survives a restart.
     pub(crate) persistence: Option<Persistence>,
     pub(crate) memory: Arc<Memory>,
+    /// See [`Config::busy_poll`](grovemq_config::Config::busy_poll).
+    pub(crate) busy_poll: Duration,
 }
 
 impl Neighbours {
     /// Without any shards yet.
     pub(crate) fn new(logins: Logins, requests: SyncSender<Job>, stored: bool, memory: Arc<Memory>) -> Self {
         let persistence = stored.then(Persistence::default);
-        Self { inboxes: Vec::new(), logins, requests, persistence, memory }
+        let busy_poll = Duration::ZERO;
+        Self { inboxes: Vec::new(), logins, requests, persistence, memory, busy_poll }
     }
 }
 
@@ -219,14 +222,37 @@ impl EventLoop {
             let next = self.shard.next_timeout().into_iter().chain(others).min();
             next.map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
         };
+        if timeout != Some(Duration::ZERO) && self.finds_work(events)? {
+            return Ok(());
+        }
         let timeout = if timeout == Some(Duration::ZERO) || !self.inbox.fall_asleep() {
             Some(Duration::ZERO)
         } else {
             timeout
         };
-        let result = self.poll.poll(events, timeout);
+        let result = self.poll(events, timeout);
         self.inbox.wake_up();
-        match result {
+        result
+    }
+
+    /// Looks for events and post for a while (`busy_poll`), since being woken takes longer than what there is to do then.
+    fn finds_work(&mut self, events: &mut Events) -> io::Result<bool> {
+        let patience = self.neighbours.busy_poll;
+        if patience.is_zero() {
+            return Ok(false);
+        }
+        let begin = Instant::now();
+        while begin.elapsed() < patience {
+            self.poll(events, Some(Duration::ZERO))?;
+            if !events.is_empty() || self.inbox.has_post() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
             Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
             _ => Ok(()),
         }

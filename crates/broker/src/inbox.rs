@@ -120,6 +120,10 @@ impl Inbox {
         }
     }
 
+    pub(crate) fn has_post(&self) -> bool {
+        !lock(&self.letters).is_empty()
+    }
+
     /// Moves all post to `into`.
     pub(crate) fn collect(&self, into: &mut Vec<Letter>) {
         core::mem::swap(&mut *lock(&self.letters), into);

@@ -148,8 +148,7 @@ impl Broker {
         let (epoch, wall_clock) = (Instant::now(), SystemTime::now());
         let mut store = persistence::open(config, wall_clock, &log).map_err(StartError::Store)?;
         let store_epoch = store.is_some().then(|| persistence::millis(wall_clock));
-        let settings = settings::settings(config, &slots, seed);
-        let settings = Arc::new(Settings { store_epoch, ..settings });
+        let settings = Arc::new(Settings { store_epoch, ..settings::settings(config, &slots, seed) });
         let router = Arc::new(Router::new(foldhash::fast::FixedState::with_seed(seed)));
         let gates = Gates::new(slots.iter().map(|s| s.gate.clone()).collect::<Vec<_>>().into());
         let ports = Ports::new(slots.iter().map(Slot::port).collect::<Vec<_>>().into());
@@ -163,6 +162,7 @@ impl Broker {
         let memory = Arc::new(Memory::new(config.limits.memory_limit, log.clone()));
         let logins = Logins::start(&gates, config.limits.login_delay, &log).map_err(StartError::Thread)?;
         let neighbours = Neighbours::new(logins.clone(), sys.clone(), store.is_some(), memory.clone());
+        let neighbours = Neighbours { busy_poll: config.busy_poll, ..neighbours };
         let neighbours =
             start_shards(shards, epoch, neighbours, &log, &mut threads).map_err(StartError::Thread)?;
         let persistence =

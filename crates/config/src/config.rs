@@ -37,6 +37,8 @@ pub struct Config {
     pub enable_control_api: bool,
     /// Event loops; `None` is one per core.
     pub shards: Option<u16>,
+    /// An event loop looks for work so long before it sleeps.
+    pub busy_poll: Duration,
 }
 
 /// Sizes, counts and times. `None` is "no limit" throughout.
@@ -283,6 +285,7 @@ impl Default for Config {
             sys_interval: Some(Duration::from_secs(10)),
             enable_control_api: false,
             shards: None,
+            busy_poll: Duration::ZERO,
         }
     }
 }

@@ -28,3 +28,5 @@ pub const COMMAND_LINE_PORTS_MAX: usize = 10;
 pub const AUTO_ID_PREFIX_BYTES_MAX: usize = 50;
 /// Event loops a user may ask for.
 pub const SHARDS_MAX: i32 = 1_024;
+/// Microseconds of [`Config::busy_poll`](crate::Config::busy_poll).
+pub const BUSY_POLL_MAX: i32 = 1_000;

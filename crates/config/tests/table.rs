@@ -9,6 +9,7 @@ use grovemq_config::{Config, Diagnostic};
 
 /// Directives that are ours alone.
 const OWN: &[&str] = &[
+    "busy_poll",
     "log_format",
     "login_delay",
     "max_connection_rate",

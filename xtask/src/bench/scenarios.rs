@@ -107,6 +107,7 @@ pub(super) const PLAIN: Scenario = Scenario {
 };
 
 const ONE_SHARD: &[(Peer, &str)] = &[(Ours, "shards 1\n")];
+const BUSY_POLL: &[(Peer, &str)] = &[(Ours, "busy_poll 50\n")];
 const DURABLE: &[(Peer, &str)] = &[
     (Ours, "persistence true\npersistence_location {dir}/\n"),
     (Debian, "persistence true\npersistence_location {dir}/\nautosave_interval 1\n"),
@@ -262,6 +263,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "latency-20k",
         title: "latency, 10 pairs at 20,000/s",
         mqload: LATENCY_PAIRS,
+        figures: LATENCY,
+        ..PLAIN
+    },
+    Scenario {
+        name: "latency-20k-busy",
+        title: "the same, `busy_poll 50`",
+        mqload: LATENCY_PAIRS,
+        peers: &[],
+        lines: BUSY_POLL,
         figures: LATENCY,
         ..PLAIN
     },

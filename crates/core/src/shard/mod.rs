@@ -322,12 +322,8 @@ impl Shard {
             let (version, metered) = (c.version, c.meter.is_some());
             let rest = bytes.get(consumed..).unwrap_or_default();
             if phase == Phase::First
-                && let Some(first) = rest.first()
-                && (first >> 4 != PacketType::Connect as u8 || *first == TLS_HANDSHAKE)
+                && let Some(what) = no_connect(rest)
             {
-                // [MQTT-3.1.0-1]; decided on the first byte, whatever length follows
-                let tls = *first == TLS_HANDSHAKE;
-                let what = if tls { UNEXPECTED_TLS } else { "first packet is not CONNECT" };
                 self.close(now, key, Cause::Protocol(what));
                 continue;
             }
@@ -656,6 +652,15 @@ impl Shard {
 
     fn listener(&self, peer: Peer) -> Option<&ListenerSettings> {
         self.settings.listener(peer)
+    }
+}
+
+/// What is wrong with a client's first byte, whatever follows. [MQTT-3.1.0-1]
+fn no_connect(bytes: &[u8]) -> Option<&'static str> {
+    match *bytes.first()? {
+        TLS_HANDSHAKE => Some(UNEXPECTED_TLS),
+        first if first >> 4 != PacketType::Connect as u8 => Some("first packet is not CONNECT"),
+        _ => None,
     }
 }
 

@@ -291,7 +291,7 @@ mod tests {
                 username: None,
                 password: None,
             };
-            self.send((shard, key), version, Packet::Connect(connect));
+            self.send((shard, key), version, &Packet::Connect(connect));
             (shard, key)
         }
 
@@ -307,11 +307,11 @@ mod tests {
             self.send(
                 who,
                 version,
-                Packet::Subscribe(Subscribe { packet_id: NonZeroU16::MIN, properties, filters }),
+                &Packet::Subscribe(Subscribe { packet_id: NonZeroU16::MIN, properties, filters }),
             );
         }
 
-        fn send(&mut self, who: (usize, Key), version: Version, packet: Packet<'_>) {
+        fn send(&mut self, who: (usize, Key), version: Version, packet: &Packet<'_>) {
             let mut bytes = Vec::new();
             packet.encode(version, &mut bytes).unwrap();
             self.feed(who, &bytes);
