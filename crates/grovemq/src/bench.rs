@@ -13,10 +13,11 @@ use crate::flags::{Complaint, Low, LowProperties, Tool};
 use grovemq_client::{Options, Properties, Qos, Reconnect};
 use load::{Phase, Role};
 use stats::Stats;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -115,20 +116,48 @@ pub(crate) fn run(plan: &Benching) -> Exit {
         plan.complain(&line);
         return Exit::FAILURE;
     }
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match builder.worker_threads(plan.threads).enable_all().build() {
-        Ok(runtime) => runtime,
+    let (runtime, crew) = match crate::runtime().and_then(|own| Ok((own, Crew::hire(plan.threads)?))) {
+        Ok(both) => both,
         Err(error) => {
             plan.complain(&format!("Error: {error}"));
             return Exit::FAILURE;
         }
     };
     let stats = Arc::new(Stats::new());
-    let seconds = runtime.block_on(drive(plan, &stats));
-    runtime.shutdown_background();
+    let seconds = runtime.block_on(drive(plan, &crew, &stats));
     let report = stats.report(plan, seconds);
     let printed = crate::print(&if plan.json { report.as_json() } else { report.as_text() });
     if printed == Exit::OK && report.is_good() { Exit::OK } else { Exit::FAILURE }
+}
+
+/// Threads with a runtime each, which clients are dealt out to: a client stays where it is, and no thread waits for
+/// another.
+struct Crew {
+    handles: Vec<Handle>,
+    /// The threads end when it is dropped.
+    _leave: watch::Sender<()>,
+}
+
+impl Crew {
+    fn hire(threads: usize) -> io::Result<Self> {
+        let (leave, left) = watch::channel(());
+        let mut handles = Vec::new();
+        for number in 0..threads {
+            let runtime = crate::runtime()?;
+            handles.push(runtime.handle().clone());
+            let mut left = left.clone();
+            std::thread::Builder::new().name(format!("load-{number}")).spawn(move || {
+                runtime.block_on(async { while left.changed().await.is_ok() {} });
+                runtime.shutdown_background();
+            })?;
+        }
+        Ok(Self { handles, _leave: leave })
+    }
+
+    /// One after the other, without end.
+    fn in_turns(&self) -> impl Iterator<Item = &Handle> {
+        self.handles.iter().cycle()
+    }
 }
 
 /// Each connection is an open file.
@@ -155,11 +184,11 @@ fn make_room(_connections: u32) -> Result<(), String> {
 }
 
 /// All of it; gives how many seconds the load lasted.
-async fn drive(plan: &Benching, stats: &Arc<Stats>) -> f64 {
+async fn drive(plan: &Benching, crew: &Crew, stats: &Arc<Stats>) -> f64 {
     let (phase, phases) = watch::channel(Phase::Connecting);
     let begun = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
-    for number in 0..plan.connections() {
+    for (number, thread) in (0..plan.connections()).zip(crew.in_turns()) {
         let role = match plan.mode {
             BenchMode::Conn => Role::Idle,
             BenchMode::Sub if number < plan.clients => Role::Subscriber,
@@ -167,7 +196,7 @@ async fn drive(plan: &Benching, stats: &Arc<Stats>) -> f64 {
         };
         let due = begun + Duration::from_secs_f64(f64::from(number) / f64::from(plan.ramp));
         let client = load::Client::new(plan, number, role, due, Arc::clone(stats), phases.clone());
-        tasks.spawn(client.run());
+        tasks.spawn_on(client.run(), thread);
     }
     let mut progress = Progress::new(plan, begun);
     let mut interrupted = pin!(crate::interrupted());
@@ -212,7 +241,7 @@ struct Progress {
 
 impl Progress {
     fn new(plan: &Benching, begun: Instant) -> Self {
-        Self { is_on: !plan.quiet && std::io::stderr().is_terminal(), begun }
+        Self { is_on: !plan.quiet && io::stderr().is_terminal(), begun }
     }
 
     /// Never ends.
@@ -235,6 +264,6 @@ impl Progress {
 
 /// Who cannot see how it goes will see the result.
 fn write(text: &str) {
-    let mut err = std::io::stderr().lock();
+    let mut err = io::stderr().lock();
     drop(err.write_all(text.as_bytes()).and_then(|()| err.flush()));
 }

@@ -335,9 +335,14 @@ fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option
     candidates.filter(near).min_by_key(|candidate| distance(candidate))
 }
 
-/// Runs a command on a runtime of one thread.
+/// A runtime of one thread, the one that runs it.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Runs a command on a runtime of its own.
 fn block_on(command: impl Future<Output = Exit>) -> Exit {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    match runtime() {
         Ok(runtime) => {
             let exit = runtime.block_on(command);
             // A name that is still being resolved is not waited for.

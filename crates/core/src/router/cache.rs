@@ -2,6 +2,9 @@
 //!
 //! An entry is checked by one counter; when that has moved on, the filters that changed since decide whether the
 //! entry still holds. So a change of one subscription costs only the topics it concerns.
+//!
+//! Beyond the first thousand, a topic gets an entry when it comes a second time; until then it takes a few bits. A device
+//! that announces itself with a retained message on a topic of its own leaves nothing else here.
 
 use super::{Group, Matches, Router, Subscription};
 use crate::slab::Key;
@@ -79,6 +82,12 @@ impl Entry {
     }
 }
 
+/// The slot of the topic that came last and has no entry of its own; it is not in the table.
+const PASSING: usize = 0;
+
+/// So many topics get an entry when they come for the first time.
+const EAGER_MAX: usize = 1024;
+
 #[derive(Debug)]
 pub struct MatchCache {
     shard: u16,
@@ -87,6 +96,8 @@ pub struct MatchCache {
     hasher: FixedState,
     /// Slots of entries that were evicted.
     free: Vec<u32>,
+    /// Topics without an entry. The last of them is in the slot [`PASSING`].
+    seen: Seen,
     entries_max: usize,
     bytes: usize,
     bytes_max: usize,
@@ -99,10 +110,11 @@ impl MatchCache {
     pub fn new(shard: u16, entries_max: usize, hasher: FixedState) -> Self {
         Self {
             shard,
-            entries: Vec::new(),
+            entries: vec![Entry::new("")],
             table: HashTable::new(),
             hasher,
             free: Vec::new(),
+            seen: Seen::default(),
             entries_max: entries_max.max(1),
             bytes: 0,
             bytes_max: usize::MAX,
@@ -115,6 +127,7 @@ impl MatchCache {
     /// Forgets everything, as after a change of rights; `duplicates` as for [`MatchCache::duplicates`].
     pub fn reset(&mut self, duplicates: bool) {
         self.entries.clear();
+        self.entries.push(Entry::new(""));
         self.table.clear();
         self.free.clear();
         (self.bytes, self.hand, self.duplicates) = (0, 0, duplicates);
@@ -176,21 +189,41 @@ impl MatchCache {
 
     #[cold]
     fn make(&mut self, router: &Router, topic: &str, allowed: impl Fn(Key) -> bool) -> usize {
+        let hash = self.hasher.hash_one(topic);
+        let slot = if self.table.len() < EAGER_MAX || self.seen.insert(hash, self.entries_max) {
+            self.insert(hash, topic)
+        } else {
+            self.put(PASSING, topic);
+            PASSING
+        };
+        self.remake(router, slot, allowed);
+        slot
+    }
+
+    fn insert(&mut self, hash: u64, topic: &str) -> usize {
         if self.table.len() >= self.entries_max {
             self.evict(None);
         }
         let slot = self.free.pop().map_or(self.entries.len(), |slot| slot as usize);
+        self.put(slot, topic);
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        let rehash = |i: &u32| entries.get(*i as usize).map_or(0, |e| hasher.hash_one(&*e.topic));
+        self.table.insert_unique(hash, u32::try_from(slot).unwrap_or(u32::MAX), rehash);
+        slot
+    }
+
+    fn put(&mut self, slot: usize, topic: &str) {
         let entry = Entry::new(topic);
         self.bytes += entry.size();
         match self.entries.get_mut(slot) {
-            Some(e) => *e = entry,
+            Some(e) => {
+                if slot == PASSING && !e.topic.is_empty() {
+                    self.bytes -= e.size();
+                }
+                *e = entry;
+            }
             None => self.entries.push(entry),
         }
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        let rehash = |i: &u32| entries.get(*i as usize).map_or(0, |e| hasher.hash_one(&*e.topic));
-        self.table.insert_unique(hasher.hash_one(topic), u32::try_from(slot).unwrap_or(u32::MAX), rehash);
-        self.remake(router, slot, allowed);
-        slot
     }
 
     #[cold]
@@ -238,6 +271,38 @@ impl MatchCache {
                 return;
             }
         }
+    }
+}
+
+/// Which topics have come lately: a bit for each, now and then one bit for two.
+#[derive(Debug, Default)]
+struct Seen {
+    bits: Vec<u64>,
+    /// Those of the time before.
+    older: Vec<u64>,
+    count: usize,
+}
+
+impl Seen {
+    /// Whether it was there. It remembers the last `topics_max` topics at least, and forgets those before the last twice as
+    /// many.
+    fn insert(&mut self, hash: u64, topics_max: usize) -> bool {
+        if self.bits.is_empty() || self.count >= topics_max {
+            let words = topics_max.next_power_of_two().div_ceil(4); // 16 bits for a topic
+            self.older = core::mem::replace(&mut self.bits, vec![0; words]);
+            self.count = 0;
+        }
+        let mask = self.bits.len().saturating_sub(1);
+        let (word, bit) = ((hash >> 6) as usize & mask, 1 << (hash % 64));
+        let is_in = |words: &[u64]| words.get(word).is_some_and(|w| w & bit != 0);
+        if is_in(&self.bits) || is_in(&self.older) {
+            return true;
+        }
+        if let Some(w) = self.bits.get_mut(word) {
+            *w |= bit;
+        }
+        self.count += 1;
+        false
     }
 }
 
@@ -304,4 +369,26 @@ fn merge(
         }
     }
     (local, ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What has come is remembered for as many topics as there may be entries, and no memory grows.
+    #[test]
+    fn topics_seen_are_forgotten_in_time() {
+        let mut seen = Seen::default();
+        let hash = |n: u64| FixedState::with_seed(1).hash_one(n);
+        assert!(!seen.insert(hash(0), 64));
+        for n in 1..64 {
+            seen.insert(hash(n), 64);
+        }
+        assert!(seen.insert(hash(0), 64));
+        for n in 64..1000 {
+            seen.insert(hash(n), 64);
+        }
+        assert!(!seen.insert(hash(0), 64));
+        assert_eq!((seen.bits.len(), seen.older.len()), (16, 16));
+    }
 }

@@ -65,7 +65,7 @@ impl Retained {
     }
 
     pub fn remove(&mut self, topic: &str) {
-        if let Some(old) = self.messages.take(topic) {
+        if let Some(old) = self.messages.take(topic.as_bytes()) {
             self.forget(&old.message);
         }
     }
@@ -78,7 +78,7 @@ impl Retained {
     }
 
     pub fn get(&self, topic: &str) -> Option<&Arc<Message>> {
-        self.messages.get(topic).map(|kept| &kept.message)
+        self.messages.get(topic.as_bytes()).map(|kept| &kept.message)
     }
 
     /// Appends matching messages to `found`, looking at no more than `budget` topics; moves the cursor on. Those that the
@@ -95,19 +95,19 @@ impl Retained {
             return;
         }
         if !topic::is_wildcard(filter) {
-            let kept = self.messages.get(filter).filter(|kept| kept.is_for(except));
+            let kept = self.messages.get(filter.as_bytes()).filter(|kept| kept.is_for(except));
             found.extend(kept.map(|kept| kept.message.clone()));
             *cursor = Cursor::End;
             return;
         }
         let prefix = literal_prefix(filter);
         let start = match cursor {
-            Cursor::Start => Bound::Included(prefix),
-            Cursor::After(last) => Bound::Excluded(&**last),
+            Cursor::Start => Bound::Included(prefix.as_bytes()),
+            Cursor::After(last) => Bound::Excluded(last.as_bytes()),
             Cursor::End => return,
         };
         let mut last = None;
-        for kept in self.messages.range::<str, _>((start, Bound::Unbounded)) {
+        for kept in self.messages.range::<[u8], _>((start, Bound::Unbounded)) {
             let name = kept.message.topic();
             if !name.starts_with(prefix) {
                 break;
@@ -138,10 +138,10 @@ impl Retained {
     /// Drops expired messages and gives them; looks at no more than `budget` topics from the cursor on.
     pub fn sweep(&mut self, now: Time, cursor: &mut Cursor, budget: usize) -> Vec<Arc<Message>> {
         let start = match cursor {
-            Cursor::After(last) => Bound::Excluded(&**last),
+            Cursor::After(last) => Bound::Excluded(last.as_bytes()),
             Cursor::Start | Cursor::End => Bound::Unbounded,
         };
-        let slice = self.messages.range::<str, _>((start, Bound::Unbounded)).take(budget);
+        let slice = self.messages.range::<[u8], _>((start, Bound::Unbounded)).take(budget);
         let (mut seen, mut last, mut dead) = (0, None, Vec::new());
         for Kept { message: m, .. } in slice {
             seen += 1;
@@ -167,8 +167,8 @@ impl Retained {
             return self.get(filter).is_some();
         }
         let prefix = literal_prefix(filter);
-        let mut from = self.messages.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        from.next().is_some_and(|kept| kept.message.topic().starts_with(prefix))
+        let mut from = self.messages.range::<[u8], _>((Bound::Included(prefix.as_bytes()), Bound::Unbounded));
+        from.next().is_some_and(|kept| kept.message.topic_bytes().starts_with(prefix.as_bytes()))
     }
 
     pub fn len(&self) -> usize {
@@ -219,21 +219,21 @@ impl Kept {
 
 impl PartialEq for Kept {
     fn eq(&self, other: &Self) -> bool {
-        self.message.topic() == other.message.topic()
+        self.message.topic_bytes() == other.message.topic_bytes()
     }
 }
 
 impl Eq for Kept {}
 
-impl Borrow<str> for Kept {
-    fn borrow(&self) -> &str {
-        self.message.topic()
+impl Borrow<[u8]> for Kept {
+    fn borrow(&self) -> &[u8] {
+        self.message.topic_bytes()
     }
 }
 
 impl Ord for Kept {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.message.topic().cmp(other.message.topic())
+        self.message.topic_bytes().cmp(other.message.topic_bytes())
     }
 }
 

@@ -343,6 +343,28 @@ fn the_cache_keeps_what_is_used() {
     assert_eq!(slots.len(), 7);
 }
 
+/// Thousands of topics that come once share a slot; those that come again have one each, and all find their receivers.
+#[test]
+fn a_topic_among_many_has_an_entry_when_it_comes_again() {
+    let router = Router::new(FixedState::with_seed(1));
+    router.subscribe("even/+", None, plain(0));
+    let mut cache = MatchCache::new(0, 1 << 16, FixedState::with_seed(1));
+    let name = |n: usize| format!("{}/{n}", if n.is_multiple_of(2) { "even" } else { "odd" });
+    let mut pass = || {
+        let mut slots = std::collections::BTreeSet::new();
+        for n in 0..20_000 {
+            let slot = cache.lookup(&router, &name(n), 0, |_| true);
+            assert_eq!(cache.lookup(&router, &name(n), u32::try_from(slot).unwrap(), |_| true), slot);
+            let entry = cache.entry(slot).unwrap();
+            assert_eq!((entry.topic(), entry.local.len()), (&*name(n), 1 - n % 2));
+            slots.insert(slot);
+        }
+        slots.len()
+    };
+    assert!((1025..2000).contains(&pass()), "a bit for two topics is rare");
+    assert_eq!(pass(), 20_000);
+}
+
 /// A change concerns only the topics that the filter matches.
 #[test]
 fn churn_elsewhere_does_not_make_entries_anew() {
