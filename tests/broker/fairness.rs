@@ -291,7 +291,6 @@ fn whoever_subscribes_in_bulk_leaves_others_their_turn() {
     const FILTERS: usize = 50_000;
     let broker = plain("");
     let port = broker.port();
-    let bulk = many_filters(FILTERS);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let pinger = scope.spawn(|| {
@@ -305,36 +304,37 @@ fn whoever_subscribes_in_bulk_leaves_others_their_turn() {
         });
         let clients: Vec<_> = (0..4)
             .map(|i| {
-                let bulk = &bulk;
                 scope.spawn(move || {
+                    let bulk = many_filters(i, FILTERS);
                     let mut peer = Peer::v3(port, &format!("bulk{i}"));
                     for _ in 0..2 {
-                        peer.send_bytes(bulk);
+                        peer.send_bytes(&bulk);
                         peer.send(&format!("PUBLISH1{{\"nobody/{i}\" 0001 'x'}}"));
                         assert_eq!(peer.packet().len(), 4 + 2 + FILTERS);
                         peer.expect("PUBACK{0001}");
                     }
                     // of this nobody hears any more
-                    peer.send_bytes(bulk);
+                    peer.send_bytes(&bulk);
                     peer.reset();
                     let mut peer = Peer::v3(port, &format!("bulk{i}"));
-                    peer.send("PUBLISH1{\"f/0\" 0002 'x'}");
+                    peer.send(&format!("PUBLISH1{{\"f/{i}/0\" 0002 'x'}}"));
                     peer.expect("PUBACK{0002}");
                     peer.silent();
                 })
             })
             .collect();
-        clients.into_iter().for_each(|client| client.join().unwrap());
+        let ends: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         over.store(true, Ordering::Relaxed);
+        ends.into_iter().for_each(Result::unwrap);
         assert!(pinger.join().unwrap() > 0);
     });
 }
 
 /// SUBSCRIBE of a 3.1.1 client.
-fn many_filters(count: usize) -> Vec<u8> {
+fn many_filters(client: usize, count: usize) -> Vec<u8> {
     let mut body = vec![0, 1];
     for n in 0..count {
-        let filter = format!("f/{n}");
+        let filter = format!("f/{client}/{n}");
         body.extend(u16::try_from(filter.len()).unwrap().to_be_bytes());
         body.extend(filter.as_bytes());
         body.push(0);
