@@ -284,11 +284,11 @@ fn too_many_connections_at_once_wait() {
     assert_eq!(lines.iter().filter(|line| line.contains("More than 5")).count(), 1, "{lines:#?}");
 }
 
-/// Clients with SUBSCRIBE packets of as many filters as there may be, and their ends, while others are answered: each
+/// Clients with SUBSCRIBE packets of very many filters, and their ends, while others are answered: each
 /// answer comes in its place, and who goes in the middle is gone.
 #[test]
 fn whoever_subscribes_in_bulk_leaves_others_their_turn() {
-    const FILTERS: usize = 50_000;
+    const FILTERS: usize = 10_000;
     let broker = plain("");
     let port = broker.port();
     let over = AtomicBool::new(false);
@@ -310,7 +310,7 @@ fn whoever_subscribes_in_bulk_leaves_others_their_turn() {
                     for _ in 0..2 {
                         peer.send_bytes(&bulk);
                         peer.send(&format!("PUBLISH1{{\"nobody/{i}\" 0001 'x'}}"));
-                        assert_eq!(peer.packet().len(), 4 + 2 + FILTERS);
+                        assert_eq!(peer.packet().len(), 3 + 2 + FILTERS);
                         peer.expect("PUBACK{0001}");
                     }
                     // of this nobody hears any more
