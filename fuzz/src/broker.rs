@@ -166,10 +166,11 @@ impl Broker {
     fn turn(&mut self, id: usize) -> bool {
         let mut moved = false;
         self.shards[id].start_turn();
+        self.shards[id].allow_filters(2);
         for stream in self.streams.iter_mut().filter(|s| s.open && s.shard == id && !s.input.is_empty()) {
             let progress = self.shards[id].handle_input(self.now, stream.key, &stream.input);
             stream.input.drain(..progress.consumed);
-            moved |= progress.consumed > 0 || progress.next == Next::Yield;
+            moved |= progress.consumed > 0 || matches!(progress.next, Next::Yield | Next::Later);
         }
         if self.shards[id].has_work() {
             self.shards[id].handle_timeout(self.now);

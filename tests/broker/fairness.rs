@@ -283,3 +283,69 @@ fn too_many_connections_at_once_wait() {
     let lines = broker.program().stderr_lines();
     assert_eq!(lines.iter().filter(|line| line.contains("More than 5")).count(), 1, "{lines:#?}");
 }
+
+/// Clients with SUBSCRIBE packets of very many filters, and their ends, while others are answered: each
+/// answer comes in its place, and who goes in the middle is gone.
+#[test]
+fn whoever_subscribes_in_bulk_leaves_others_their_turn() {
+    const FILTERS: usize = 10_000;
+    let broker = plain("");
+    let port = broker.port();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let pinger = scope.spawn(|| {
+            let mut peers = [Peer::v3(port, "ping1"), Peer::v5(port, "ping2"), Peer::v5(port, "ping3")];
+            let mut count = 0;
+            while !over.load(Ordering::Relaxed) {
+                peers.iter_mut().for_each(Peer::ping);
+                count += 1;
+            }
+            count
+        });
+        let clients: Vec<_> = (0..4)
+            .map(|i| {
+                scope.spawn(move || {
+                    let bulk = many_filters(i, FILTERS);
+                    let mut peer = Peer::v3(port, &format!("bulk{i}"));
+                    for _ in 0..2 {
+                        peer.send_bytes(&bulk);
+                        peer.send(&format!("PUBLISH1{{\"nobody/{i}\" 0001 'x'}}"));
+                        assert_eq!(peer.packet().len(), 3 + 2 + FILTERS);
+                        peer.expect("PUBACK{0001}");
+                    }
+                    // of this nobody hears any more
+                    peer.send_bytes(&bulk);
+                    peer.reset();
+                    let mut peer = Peer::v3(port, &format!("bulk{i}"));
+                    peer.send(&format!("PUBLISH1{{\"f/{i}/0\" 0002 'x'}}"));
+                    peer.expect("PUBACK{0002}");
+                    peer.silent();
+                })
+            })
+            .collect();
+        let ends: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        over.store(true, Ordering::Relaxed);
+        ends.into_iter().for_each(Result::unwrap);
+        assert!(pinger.join().unwrap() > 0);
+    });
+}
+
+/// SUBSCRIBE of a 3.1.1 client.
+fn many_filters(client: usize, count: usize) -> Vec<u8> {
+    let mut body = vec![0, 1];
+    for n in 0..count {
+        let filter = format!("f/{client}/{n}");
+        body.extend(u16::try_from(filter.len()).unwrap().to_be_bytes());
+        body.extend(filter.as_bytes());
+        body.push(0);
+    }
+    let mut packet = vec![0x82];
+    let mut len = body.len();
+    while len >= 0x80 {
+        packet.push((len & 0x7f) as u8 | 0x80);
+        len >>= 7;
+    }
+    packet.push(u8::try_from(len).unwrap());
+    packet.append(&mut body);
+    packet
+}

@@ -374,6 +374,7 @@ impl World {
     /// A turn of a shard's event loop.
     fn turn(&mut self, id: usize) {
         self.shards[id].start_turn();
+        self.shards[id].allow_filters(2);
         if self.shards[id].has_work() || self.shards[id].next_timeout().is_some_and(|t| t <= self.now) {
             self.shards[id].handle_timeout(self.now);
         }

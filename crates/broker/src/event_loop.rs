@@ -3,8 +3,8 @@
 use crate::acceptor::Acceptor;
 use crate::inbox::{Arrival, Inbox, Letter, Permit};
 use crate::limits::{
-    CROWDED_PAUSE, EVENTS, GATHER_BYTES, GATHERED_BYTES, LISTING_MAX, MAIL_DELIVERIES, PRESSURE_PAUSE,
-    READ_BYTES, REPORT_SLOTS_MAX, TRIM_PERIOD, TURN_BYTES,
+    CROWDED_PAUSE, EVENTS, FILTERS_AT_ONCE, FILTERS_PER_TURN, GATHER_BYTES, GATHERED_BYTES, LISTING_MAX,
+    MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX, TRIM_PERIOD, TURN_BYTES,
 };
 use crate::logins::{LoginJob, Logins};
 use crate::memory::Memory;
@@ -43,7 +43,7 @@ struct Wire {
     ended: bool,
     /// `rest` holds whole packets.
     unread: bool,
-    /// In `EventLoop::ready`.
+    /// In `EventLoop::ready` or `EventLoop::later`.
     queued: bool,
     /// Nothing may be read until a verdict.
     waiting: bool,
@@ -86,6 +86,8 @@ pub(crate) struct EventLoop {
     /// By slot of the shard's connection.
     wires: Vec<Option<Wire>>,
     ready: VecDeque<Key>,
+    /// Connections that change many subscriptions, in the order in which each changes some.
+    later: VecDeque<Key>,
     /// Connections not yet watched for readiness.
     fresh: Vec<Key>,
     /// Connections that rest, and until when.
@@ -122,6 +124,7 @@ impl EventLoop {
             epoch,
             wires: Vec::new(),
             ready: VecDeque::new(),
+            later: VecDeque::new(),
             fresh: Vec::new(),
             paused: Vec::new(),
             paused_until: Time::default(),
@@ -144,6 +147,7 @@ impl EventLoop {
             self.sleep(&mut events)?;
             let now = self.now();
             self.shard.start_turn();
+            self.shard.allow_filters(FILTERS_AT_ONCE);
             if let Some(persistence) = &self.neighbours.persistence {
                 self.shard.set_store_behind(persistence.is_behind());
             }
@@ -187,10 +191,8 @@ impl EventLoop {
                     }
                 }
             }
-            if self.shard.has_work() || self.shard.next_timeout().is_some_and(|at| at <= now) {
-                self.shard.handle_timeout(now);
-            }
             self.settle(now);
+            self.work(now);
             self.neighbours.memory.add();
             if self.trim_at.is_some_and(|at| at <= now) {
                 letters = Vec::new();
@@ -198,6 +200,26 @@ impl EventLoop {
             }
         }
         Ok(())
+    }
+
+    /// What takes long and is done in slices, and what has its time: all that others sent is on its way now.
+    fn work(&mut self, now: Time) {
+        let due = self.shard.has_work() || self.shard.next_timeout().is_some_and(|at| at <= now);
+        if due {
+            self.shard.handle_timeout(now);
+        }
+        let some = if self.is_crowded() { 0 } else { self.later.len() };
+        self.shard.allow_filters(FILTERS_PER_TURN);
+        for _ in 0..some {
+            let Some(key) = self.later.pop_front() else { break };
+            self.serve(now, key);
+            if self.shard.filters_left() == 0 {
+                break;
+            }
+        }
+        if due || some > 0 {
+            self.settle(now);
+        }
     }
 
     fn now(&self) -> Time {
@@ -210,7 +232,7 @@ impl EventLoop {
             || self.acceptor.as_ref().is_some_and(|a| a.is_busy())
         {
             Some(Duration::ZERO)
-        } else if !self.ready.is_empty() {
+        } else if !self.ready.is_empty() || !self.later.is_empty() {
             Some(if self.is_crowded() { CROWDED_PAUSE } else { Duration::ZERO })
         } else {
             let now = self.now();
@@ -496,6 +518,11 @@ impl EventLoop {
         match next {
             Next::Read => {}
             Next::Yield => wire.unread = true,
+            Next::Later => {
+                wire.unread = true;
+                wire.queued = true;
+                self.later.push_back(key);
+            }
             Next::Pause => {
                 wire.unread = true;
                 wire.paused = true;
@@ -538,6 +565,7 @@ impl EventLoop {
         self.inbox.trim();
         self.mail.shrink_to_fit();
         self.ready.shrink_to_fit();
+        self.later.shrink_to_fit();
     }
 
     /// Hands the turn's changes to the store; whether there may be something to send or to do again.

@@ -7,6 +7,10 @@ use std::time::Duration;
 pub(crate) const READ_BYTES: usize = 64 << 10;
 /// Once so many bytes were read in a turn, the other connections wait for the next.
 pub(crate) const TURN_BYTES: usize = 64 << 10;
+/// Subscriptions changed in a turn before what others have sent is on its way; most clients need no more.
+pub(crate) const FILTERS_AT_ONCE: u32 = 16;
+/// Further ones in that turn, about a tenth of a millisecond's work. Fewer than the core takes away from ended sessions.
+pub(crate) const FILTERS_PER_TURN: u32 = 128;
 /// An unfinished packet above this is gathered where it stands instead of being copied before each read.
 pub(crate) const GATHER_BYTES: usize = 64 << 10;
 /// One read of such a packet.

@@ -234,6 +234,29 @@ enum Source<'a, T, Extra = ()> {
     List(slice::Iter<'a, T>),
 }
 
+impl<'a> FiltersIter<'a> {
+    /// What is still to be walked where the list is encoded: it makes a list of its own.
+    pub fn rest(&self) -> &'a [u8] {
+        self.0.rest()
+    }
+}
+
+impl<'a> TopicsIter<'a> {
+    /// See [`FiltersIter::rest`].
+    pub fn rest(&self) -> &'a [u8] {
+        self.0.rest()
+    }
+}
+
+impl<'a, T, Extra> Source<'a, T, Extra> {
+    fn rest(&self) -> &'a [u8] {
+        match self {
+            Self::Encoded(reader, _) => reader.rest(),
+            Self::List(_) => &[],
+        }
+    }
+}
+
 impl<'a> Iterator for FiltersIter<'a> {
     type Item = (&'a str, SubscribeOptions);
 

@@ -1,6 +1,7 @@
 //! Who gets what: the filter tree and the retained messages all shards share, and a match cache per shard.
 
 mod cache;
+mod marks;
 mod retained;
 mod subscribed;
 #[cfg(test)]
@@ -14,20 +15,26 @@ pub use trie::{Group, Listing, Matches, NodeId, SessionRef, Subscription, Trie};
 
 use foldhash::fast::FixedState;
 use grovemq_codec::topic;
+use marks::Marks;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Filters remembered as recently changed; a cache entry older than these is made anew.
 const CHANGES_MAX: usize = 256;
+/// Memory of one of them that is used again.
+const CHANGE_BYTES: usize = 128;
+/// Subscriptions taken away before other shards may have the index: so few that who waits for it need not fall asleep.
+const LOCKED_MAX: usize = 4;
 
 /// What the shards share. Only a miss in the match cache, a change of subscriptions and retained messages take a
-/// lock; a hit reads one counter.
+/// lock; a hit reads one counter, and some marks after a change.
 #[derive(Debug)]
 pub struct Router {
     index: RwLock<Index>,
     /// Counts changes of the index.
     generation: Apart<AtomicU64>,
+    marks: Marks,
     retained: RwLock<Retained>,
     sessions: AtomicUsize,
 }
@@ -41,15 +48,16 @@ struct Apart<T>(T);
 struct Index {
     trie: Trie,
     /// The filters of the latest generations, oldest first.
-    changes: VecDeque<Box<str>>,
+    changes: VecDeque<String>,
 }
 
 impl Router {
     pub fn new(hasher: FixedState) -> Self {
-        let index = Index { trie: Trie::new(hasher), changes: VecDeque::new() };
+        let index = Index { trie: Trie::new(hasher.clone()), changes: VecDeque::new() };
         Self {
             index: RwLock::new(index),
             generation: Apart(AtomicU64::new(0)),
+            marks: Marks::new(hasher),
             retained: RwLock::default(),
             sessions: AtomicUsize::new(0),
         }
@@ -81,7 +89,7 @@ impl Router {
         while nodes.peek().is_some() {
             // the other shards have their turn in between
             let mut index = self.write();
-            for (node, group) in nodes.by_ref().take(CHANGES_MAX) {
+            for (node, group) in nodes.by_ref().take(LOCKED_MAX) {
                 let filter = index.trie.filter(node);
                 index.trie.unsubscribe_node(node, group.as_deref(), session);
                 self.changed(&mut index, &filter);
@@ -91,12 +99,10 @@ impl Router {
 
     /// Marks a member of shared groups as connected or not.
     pub fn set_online(&self, session: SessionRef, nodes: &Subscribed, online: bool) {
-        if nodes.iter().all(|(_, group)| group.is_none()) {
-            return;
-        }
-        let mut index = self.write();
-        for (node, group) in nodes.iter() {
-            if let Some(group) = group {
+        let mut nodes = nodes.shared().peekable();
+        while nodes.peek().is_some() {
+            let mut index = self.write();
+            for (node, group) in nodes.by_ref().take(LOCKED_MAX) {
                 let filter = index.trie.filter(node);
                 index.trie.set_online(node, group, session, online);
                 self.changed(&mut index, &filter);
@@ -140,7 +146,9 @@ impl Router {
     pub fn invalidate(&self) {
         let mut index = self.write();
         index.changes.clear();
-        self.generation.0.fetch_add(CHANGES_MAX as u64 + 1, Ordering::Release);
+        let generation = self.generation() + CHANGES_MAX as u64 + 1;
+        self.marks.set_all(generation);
+        self.generation.0.store(generation, Ordering::Release);
     }
 
     /// All subscriptions, some at a time, so that clients may subscribe in between. See [`Trie::list`].
@@ -182,6 +190,9 @@ impl Router {
 
     /// `true` when nothing that changed after `generation` concerns the topic; else the caller matches anew.
     fn unchanged_for(&self, topic: &str, generation: u64) -> bool {
+        if !self.marks.may_concern(topic, generation) {
+            return true;
+        }
         let index = self.read();
         let age = self.generation().saturating_sub(generation);
         let Ok(age) = usize::try_from(age) else { return false };
@@ -192,11 +203,17 @@ impl Router {
     }
 
     fn changed(&self, index: &mut Index, filter: &str) {
-        if index.changes.len() >= CHANGES_MAX {
-            index.changes.pop_front();
-        }
-        index.changes.push_back(filter.into());
-        self.generation.0.fetch_add(1, Ordering::Release);
+        let oldest = if index.changes.len() < CHANGES_MAX { None } else { index.changes.pop_front() };
+        let mut change = oldest.unwrap_or_default();
+        change.clear();
+        // long ones are rare, and their memory is not kept for short ones
+        change.shrink_to(CHANGE_BYTES);
+        change.push_str(filter);
+        index.changes.push_back(change);
+        // nobody else counts: the index is locked
+        let generation = self.generation() + 1;
+        self.marks.set(filter, generation);
+        self.generation.0.store(generation, Ordering::Release);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Index> {

@@ -92,7 +92,13 @@ impl Subscribed {
             Self::One(node) => (Some(node), Many::default()),
             Self::Many(all) => (None, *all),
         };
-        Leaving { one, plain: many.plain.into_iter(), shared: many.shared.into_iter() }
+        Leaving { shared: many.shared.into_iter(), one, plain: many.plain.into_iter() }
+    }
+
+    /// Those in a group.
+    pub fn shared(&self) -> impl Iterator<Item = (NodeId, &str)> {
+        let many = if let Self::Many(all) = self { Some(all) } else { None };
+        many.into_iter().flat_map(|all| all.shared.iter()).map(|(node, group)| (*node, &**group))
     }
 
     /// Those without a group first, each kind in order.
@@ -103,25 +109,32 @@ impl Subscribed {
             Self::Many(all) => (None, Some(all)),
         };
         let plain = one.into_iter().chain(many.into_iter().flat_map(|all| all.plain.iter().copied()));
-        let shared = many.into_iter().flat_map(|all| all.shared.iter());
-        plain.map(|node| (node, None)).chain(shared.map(|(node, group)| (*node, Some(&**group))))
+        plain.map(|node| (node, None)).chain(self.shared().map(|(node, group)| (node, Some(group))))
     }
 }
 
-/// What a session that has ended is still subscribed to.
+/// What a session that has ended is still subscribed to. Groups come first: what matches a member that is gone would be
+/// lost, and others may be there to take it.
 #[derive(Debug)]
 pub struct Leaving {
+    shared: btree_set::IntoIter<(NodeId, Box<str>)>,
     one: Option<NodeId>,
     plain: btree_set::IntoIter<NodeId>,
-    shared: btree_set::IntoIter<(NodeId, Box<str>)>,
+}
+
+impl Leaving {
+    /// Those in a group.
+    pub fn shared_len(&self) -> usize {
+        self.shared.len()
+    }
 }
 
 impl Iterator for Leaving {
     type Item = (NodeId, Option<Box<str>>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let plain = self.one.take().or_else(|| self.plain.next());
-        plain.map(|node| (node, None)).or_else(|| self.shared.next().map(|(node, group)| (node, Some(group))))
+        let shared = self.shared.next().map(|(node, group)| (node, Some(group)));
+        shared.or_else(|| self.one.take().or_else(|| self.plain.next()).map(|node| (node, None)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -11,8 +11,10 @@ use crate::slab::Key;
 use crate::timers::Timer;
 use grovemq_codec::ReasonCode;
 
-/// Subscriptions of an ended session that are taken away in one turn.
-const LEAVES_MAX: usize = 5000;
+/// Subscriptions of ended sessions that are taken away in one turn: more than are added, so that they do not pile up.
+const LEAVES_MAX: usize = 192;
+/// Those of one session in shared groups that are taken away with it.
+const SHARED_LEAVES_MAX: usize = 1000;
 
 impl Shard {
     /// Ends a connection, once. What is in its outbox is still sent.
@@ -30,6 +32,7 @@ impl Shard {
         if let Some(c) = self.clients.connections.get_mut(key) {
             c.stage = Stage::Closing;
         }
+        self.unfinished.remove(&key);
         self.actions.push_back(Action::Close(key));
         let session = session_key.and_then(|s| self.clients.sessions.get(s));
         let event = Event::Disconnected {
@@ -102,7 +105,10 @@ impl Shard {
         let stored = session.stored_id();
         self.bequeath(now, session_ref, &mut session);
         let mut subscriptions = session.subscriptions.leave();
-        self.router.unsubscribe_some(session_ref, subscriptions.by_ref().take(LEAVES_MAX));
+        let at_once = subscriptions.len().min(LEAVES_MAX).min(self.filters_left as usize);
+        self.filters_left -= u32::try_from(at_once).unwrap_or(0);
+        let at_once = at_once.max(subscriptions.shared_len().min(SHARED_LEAVES_MAX));
+        self.router.unsubscribe_some(session_ref, subscriptions.by_ref().take(at_once));
         if subscriptions.len() > 0 {
             self.leaving.push((session_ref, subscriptions));
         }
@@ -113,10 +119,15 @@ impl Shard {
 
     /// A slice of the subscriptions of ended sessions. What still matches them finds nobody.
     pub(super) fn leave_some(&mut self) {
-        if let Some((session, mut subscriptions)) = self.leaving.pop() {
-            self.router.unsubscribe_some(session, subscriptions.by_ref().take(LEAVES_MAX));
-            if subscriptions.len() > 0 {
-                self.leaving.push((session, subscriptions));
+        let mut left = LEAVES_MAX;
+        while left > 0
+            && let Some((session, subscriptions)) = self.leaving.last_mut()
+        {
+            let some = subscriptions.len().min(left);
+            self.router.unsubscribe_some(*session, subscriptions.by_ref().take(some));
+            left -= some;
+            if subscriptions.len() == 0 {
+                self.leaving.pop();
             }
         }
     }

@@ -11,7 +11,7 @@ use grovemq_codec::{
 };
 
 impl Shard {
-    /// Returns how many subscriptions it changed, as a measure of work.
+    /// Returns how many subscriptions it changed, as a measure of work, or [`super::subscribe::UNFINISHED`].
     pub(super) fn on_control(
         &mut self,
         now: Time,
@@ -26,13 +26,14 @@ impl Shard {
         {
             return self.on_ack(now, key, frame, version).map(|()| 0);
         }
+        if let PacketType::Subscribe | PacketType::Unsubscribe = frame.kind {
+            return self.on_filters(now, key, frame, version);
+        }
         let packet = Packet::parse(frame, version)?;
         if self.clients.trace {
             self.trace_received(now, key, &packet);
         }
         match packet {
-            Packet::Subscribe(p) => return self.on_subscribe(now, key, &p),
-            Packet::Unsubscribe(p) => return self.on_unsubscribe(now, key, &p),
             Packet::PingReq => {
                 self.clients.send_bytes(key, &[(PacketType::PingResp as u8) << 4, 0]);
                 if self.clients.trace {
@@ -155,7 +156,7 @@ impl Shard {
     }
 
     #[cold]
-    fn trace_received(&mut self, now: Time, key: Key, packet: &Packet<'_>) {
+    pub(super) fn trace_received(&mut self, now: Time, key: Key, packet: &Packet<'_>) {
         if let Some(session) = self.session_of(key).and_then(|s| self.clients.sessions.get(s)) {
             self.clients.observer.on(now, Event::Received { client_id: &session.client_id, packet });
         }

@@ -40,7 +40,7 @@ use foldhash::fast::FixedState;
 use grovemq_codec::{PacketType, PublishView, Qos, ReasonCode, Version, decode_frame};
 use mail::Content;
 use run::Burst;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -158,6 +158,9 @@ pub enum Next {
     Read,
     /// Others' turn: give the rest again next turn without waiting for more.
     Yield,
+    /// The next packet changes subscriptions, more than are left to this turn: give the rest again once
+    /// [`Shard::allow_filters`] has allowed some.
+    Later,
     /// The client publishes faster than a receiver reads: give the rest again, and read more, a moment later. It
     /// happens from half the receiver's queue on and ends when that is full and its messages are dropped.
     Pause,
@@ -198,6 +201,10 @@ pub struct Shard {
     sweep: sweep::Sweep,
     /// Sessions that have ended, and what they are still subscribed to.
     leaving: Vec<(SessionRef, Leaving)>,
+    /// Connections whose next packet is done in part.
+    unfinished: BTreeMap<Key, subscribe::Unfinished>,
+    /// Subscriptions that may be changed in this turn.
+    filters_left: u32,
     /// Messages that were to be retained and were refused in the present run, and when the last one was.
     retained_refused: (u32, Time),
     /// Random numbers given out.
@@ -249,6 +256,8 @@ impl Shard {
             recheck: reload::Recheck::default(),
             sweep: sweep::Sweep::default(),
             leaving: Vec::new(),
+            unfinished: BTreeMap::new(),
+            filters_left: u32::MAX,
             retained_refused: (0, Time::default()),
             random: 0,
             hasher,
@@ -258,6 +267,16 @@ impl Shard {
 
     pub fn start_turn(&mut self) {
         self.clients.trace = self.clients.observer.wants_packets();
+    }
+
+    /// How many subscriptions may be changed from now on before [`Next::Later`]; no limit until it is told.
+    pub fn allow_filters(&mut self, filters: u32) {
+        self.filters_left = filters;
+    }
+
+    /// What is left of them.
+    pub fn filters_left(&self) -> u32 {
+        self.filters_left
     }
 
     /// A stream was accepted, or came from another shard.
@@ -352,11 +371,12 @@ impl Shard {
                     Err(cause) => Err(cause),
                 },
             };
-            consumed += taken;
             match result {
+                Ok(subscribe::UNFINISHED) => return done(consumed, Next::Later),
                 Ok(n) => work += 1 + n,
                 Err(cause) => self.close(now, key, cause),
             }
+            consumed += taken;
             if metered && frame.kind == PacketType::Publish && self.is_too_fast(now, key, frame.bytes.len()) {
                 return done(consumed, Next::Wait);
             }
@@ -531,6 +551,11 @@ impl Shard {
             *batch = Batch::default();
         }
         self.actions.shrink_to_fit();
+        self.leaving.shrink_to_fit();
+        if self.unfinished.is_empty() {
+            // an empty map may keep a node
+            self.unfinished = BTreeMap::new();
+        }
     }
 
     pub fn next_timeout(&self) -> Option<Time> {

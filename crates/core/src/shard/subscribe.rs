@@ -11,9 +11,10 @@ use crate::router::{Cursor, SessionRef, Subscription};
 use crate::session::Replay;
 use crate::slab::Key;
 use crate::{Message, Time};
+use core::num::NonZeroU16;
 use grovemq_codec::{
-    AckProperties, Packet, Qos, ReasonCode, ReasonCodes, RetainHandling, SubAck, Subscribe, SubscribeOptions,
-    UnsubAck, Unsubscribe, topic,
+    AckProperties, Filters, Frame, Packet, PacketType, Qos, ReasonCode, ReasonCodes, RetainHandling, SubAck,
+    SubscribeOptions, Topics, UnsubAck, Version, topic,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,38 +25,121 @@ const REPLAY_TOPICS: usize = 512;
 const REPLAY_SESSIONS: usize = 16;
 const REPLAY_OUTPUT_BYTES: usize = 256 << 10;
 
+/// More than the work of any packet: it is to be given again, and then goes on.
+pub(super) const UNFINISHED: u32 = u32::MAX;
+
+/// A SUBSCRIBE or UNSUBSCRIBE of which the filters before `at` are done; the packet itself stays with the driver.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    packet_id: NonZeroU16,
+    /// The subscription identifier; 0 is none.
+    id: u32,
+    at: usize,
+    codes: Vec<ReasonCode>,
+    mark: u64,
+}
+
 impl Shard {
-    /// Returns the number of filters.
-    pub(super) fn on_subscribe(&mut self, now: Time, key: Key, p: &Subscribe<'_>) -> Result<u32, Cause> {
+    /// SUBSCRIBE or UNSUBSCRIBE, as far as the turn has room for. Returns the number of filters, or [`UNFINISHED`].
+    pub(super) fn on_filters(
+        &mut self,
+        now: Time,
+        key: Key,
+        frame: &Frame<'_>,
+        version: Version,
+    ) -> Result<u32, Cause> {
         let Some(session_key) = self.session_of(key) else { return Ok(0) };
-        let Some(c) = self.clients.connections.get(key) else { return Ok(0) };
-        if !takes_codes(c, p.filters.len()) {
+        if self.filters_left == 0 {
+            self.clients.stats.messages_received -= 1; // it comes again
+            return Ok(UNFINISHED);
+        }
+        let mut task = match self.unfinished.remove(&key) {
+            Some(task) => task,
+            None => self.begin_filters(now, key, frame, version)?,
+        };
+        let rest = frame.bytes.get(task.at..).unwrap_or_default();
+        let rest = if frame.kind == PacketType::Subscribe {
+            self.subscribe_some(now, key, session_key, Filters::Encoded(rest, version), &mut task)?
+        } else {
+            self.unsubscribe_some(now, session_key, Topics::Encoded(rest), &mut task)
+        };
+        if !rest.is_empty() {
+            task.at = frame.bytes.len() - rest.len();
+            self.unfinished.insert(key, task);
+            self.clients.stats.messages_received -= 1;
+            return Ok(UNFINISHED);
+        }
+        let Unfinished { packet_id, codes, mark, .. } = task;
+        let filters = u32::try_from(codes.len()).unwrap_or(u32::MAX - 1);
+        let (codes, properties) = (ReasonCodes::List(&codes), AckProperties::default());
+        if frame.kind == PacketType::Subscribe {
+            let suback = SubAck { packet_id, properties, codes };
+            self.answer_packet(now, key, &Packet::SubAck(suback), mark);
+            self.replay_session(now, session_key);
+        } else {
+            let unsuback = UnsubAck { packet_id, properties, codes };
+            self.answer_packet(now, key, &Packet::UnsubAck(unsuback), mark);
+        }
+        Ok(filters)
+    }
+
+    /// Checks the whole packet, before anything of it is done.
+    fn begin_filters(
+        &mut self,
+        now: Time,
+        key: Key,
+        frame: &Frame<'_>,
+        version: Version,
+    ) -> Result<Unfinished, Cause> {
+        let packet = Packet::parse(frame, version)?;
+        if self.clients.trace {
+            self.trace_received(now, key, &packet);
+        }
+        let (packet_id, id, filters, payload) = match packet {
+            Packet::Subscribe(p) => {
+                let id = p.properties.subscription_id.unwrap_or(0);
+                (p.packet_id, id, p.filters.len(), p.filters.iter().rest())
+            }
+            Packet::Unsubscribe(p) => (p.packet_id, 0, p.topics.len(), p.topics.iter().rest()),
+            _ => return Err(Cause::Protocol("neither SUBSCRIBE nor UNSUBSCRIBE")),
+        };
+        if self.clients.connections.get(key).is_some_and(|c| !takes_codes(c, filters)) {
             return Err(Cause::PacketTooLarge);
         }
-        if p.filters.len() > self.settings.limits.filters_max {
+        if filters > self.settings.limits.filters_max {
             return Err(Cause::QuotaExceeded);
         }
-        let version = c.version;
-        let bridge = c.bridge;
-        let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
-        let id = p.properties.subscription_id.unwrap_or(0);
         let mark = self.clients.journal.mark();
-        let mut codes = Vec::with_capacity(p.filters.len());
-        for (filter, mut options) in &p.filters {
+        let at = frame.bytes.len() - payload.len();
+        Ok(Unfinished { packet_id, id, at, codes: Vec::with_capacity(filters), mark })
+    }
+
+    /// Returns those for which the turn has no room.
+    fn subscribe_some<'a>(
+        &mut self,
+        now: Time,
+        key: Key,
+        session_key: Key,
+        filters: Filters<'a>,
+        task: &mut Unfinished,
+    ) -> Result<&'a [u8], Cause> {
+        let Some(c) = self.clients.connections.get(key) else { return Ok(&[]) };
+        let (version, bridge) = (c.version, c.bridge);
+        let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
+        let mut filters = filters.iter();
+        while self.filters_left > 0
+            && let Some((filter, mut options)) = filters.next()
+        {
+            self.filters_left -= 1;
             options.qos = options.qos.min(Qos::from_u8(qos_max).unwrap_or_default());
             if bridge && !matches!(split(filter), Some((Some(_), _))) {
                 // what a bridge of 3.x cannot ask for: no echo, and messages as they were
                 (options.no_local, options.retain_as_published) = (true, true);
             }
-            let code = self.subscribe_one(now, session_key, filter, options, id)?;
-            codes.push(suback_code(version, code));
+            let code = self.subscribe_one(now, session_key, filter, options, task.id)?;
+            task.codes.push(suback_code(version, code));
         }
-        let filters = u32::try_from(codes.len()).unwrap_or(u32::MAX);
-        let codes = ReasonCodes::List(&codes);
-        let suback = SubAck { packet_id: p.packet_id, properties: AckProperties::default(), codes };
-        self.answer_packet(now, key, &Packet::SubAck(suback), mark);
-        self.replay_session(now, session_key);
-        Ok(filters)
+        Ok(filters.rest())
     }
 
     fn subscribe_one(
@@ -118,49 +202,46 @@ impl Shard {
         Ok(granted)
     }
 
-    /// Returns the number of filters.
-    pub(super) fn on_unsubscribe(&mut self, now: Time, key: Key, p: &Unsubscribe<'_>) -> Result<u32, Cause> {
-        let Some(session_key) = self.session_of(key) else { return Ok(0) };
-        if self.clients.connections.get(key).is_some_and(|c| !takes_codes(c, p.topics.len())) {
-            return Err(Cause::PacketTooLarge);
+    /// Returns those for which the turn has no room.
+    fn unsubscribe_some<'a>(
+        &mut self,
+        now: Time,
+        session_key: Key,
+        filters: Topics<'a>,
+        task: &mut Unfinished,
+    ) -> &'a [u8] {
+        let mut filters = filters.iter();
+        while self.filters_left > 0
+            && let Some(filter) = filters.next()
+        {
+            self.filters_left -= 1;
+            task.codes.push(self.unsubscribe_one(now, session_key, filter));
         }
-        if p.topics.len() > self.settings.limits.filters_max {
-            return Err(Cause::QuotaExceeded);
-        }
+        filters.rest()
+    }
+
+    fn unsubscribe_one(&mut self, now: Time, session_key: Key, filter: &str) -> ReasonCode {
+        let Some((group, inner)) = split(filter) else { return ReasonCode::TopicFilterInvalid };
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return ReasonCode::Success };
+        let Some(inner) = mounted(session.mount.as_deref(), inner) else {
+            return ReasonCode::TopicFilterInvalid;
+        };
+        let inner = &*inner;
         let session_ref = SessionRef { shard: self.id, key: session_key };
-        let mut codes = Vec::with_capacity(p.topics.len());
-        let mark = self.clients.journal.mark();
-        for filter in &p.topics {
-            let Some((group, inner)) = split(filter) else {
-                codes.push(ReasonCode::TopicFilterInvalid);
-                continue;
-            };
-            let Some(session) = self.clients.sessions.get_mut(session_key) else { return Ok(0) };
-            let Some(inner) = mounted(session.mount.as_deref(), inner) else {
-                codes.push(ReasonCode::TopicFilterInvalid);
-                continue;
-            };
-            let inner = &*inner;
-            let node = self.router.unsubscribe(inner, group, session_ref);
-            if let Some(node) = node {
-                session.subscriptions.remove(node, group);
-                if let Some(stored) = session.stored_id() {
-                    let record = Record::Unsubscribed(stored, inner.into(), group.map(Box::from));
-                    self.clients.journal.record(record);
-                }
-                if group.is_none() {
-                    session.replays.remove(inner);
-                }
+        let node = self.router.unsubscribe(inner, group, session_ref);
+        if let Some(node) = node {
+            session.subscriptions.remove(node, group);
+            if let Some(stored) = session.stored_id() {
+                let record = Record::Unsubscribed(stored, inner.into(), group.map(Box::from));
+                self.clients.journal.record(record);
             }
-            codes.push(if node.is_some() { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
-            let event = Event::Unsubscribed { client_id: &session.client_id, filter };
-            self.clients.observer.on(now, event);
+            if group.is_none() {
+                session.replays.remove(inner);
+            }
         }
-        let filters = u32::try_from(codes.len()).unwrap_or(u32::MAX);
-        let codes = ReasonCodes::List(&codes);
-        let unsuback = UnsubAck { packet_id: p.packet_id, properties: AckProperties::default(), codes };
-        self.answer_packet(now, key, &Packet::UnsubAck(unsuback), mark);
-        Ok(filters)
+        let event = Event::Unsubscribed { client_id: &session.client_id, filter };
+        self.clients.observer.on(now, event);
+        if node.is_some() { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted }
     }
 
     pub(super) fn set_members_online(&mut self, session_key: Key, online: bool) {

@@ -20,6 +20,9 @@ use std::sync::{Arc, Mutex};
 use crate::disk::Disk;
 use grovemq_core::journal::Saved;
 
+/// Subscriptions that may be changed in a turn where nothing else is said: so few that what is done in slices is tried everywhere.
+pub(crate) const FILTERS: u32 = 3;
+
 /// Everything is allowed to everyone.
 pub(crate) fn settings() -> Settings {
     let listener = ListenerSettings { allow_anonymous: true, ..ListenerSettings::default() };
@@ -89,6 +92,8 @@ pub(crate) struct Bench {
     pub(crate) disk: Option<Disk>,
     /// Everything stands still after so many turns of a shard.
     pub(crate) steps_left: Option<usize>,
+    /// Subscriptions that may be changed in a turn.
+    pub(crate) filters: u32,
 }
 
 struct Stream {
@@ -131,6 +136,7 @@ impl Bench {
             said,
             disk: None,
             steps_left: None,
+            filters: FILTERS,
         }
     }
 
@@ -237,6 +243,7 @@ impl Bench {
         let (shard, key) = (self.streams[name].shard, self.streams[name].key);
         let mut turns = 0;
         while !bytes.is_empty() {
+            self.shards[shard].allow_filters(u32::MAX);
             bytes = &bytes[self.shards[shard].handle_input(self.now, key, bytes).consumed..];
             turns += 1;
         }
@@ -368,10 +375,11 @@ impl Bench {
     fn turn(&mut self, id: usize) -> bool {
         let mut moved = false;
         self.shards[id].start_turn();
+        self.shards[id].allow_filters(self.filters);
         for stream in self.streams.values_mut().filter(|s| s.open && s.shard == id && !s.input.is_empty()) {
             let progress = self.shards[id].handle_input(self.now, stream.key, &stream.input);
             stream.input.drain(..progress.consumed);
-            moved |= progress.consumed > 0 || progress.next == Next::Yield;
+            moved |= progress.consumed > 0 || matches!(progress.next, Next::Yield | Next::Later);
         }
         if self.shards[id].has_work() {
             self.shards[id].handle_timeout(self.now);

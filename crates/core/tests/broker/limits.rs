@@ -133,6 +133,7 @@ fn b25_many_filters_at_once() {
     retained.retain = true;
     bench.feed("p", &Packet::Publish(retained));
     bench.connect("s", v5("s"));
+    bench.filters = 1000;
     let names: Vec<String> = (0..50_000).map(|n| format!("{n:05}")).collect();
     let filters: Vec<_> = names.iter().map(|n| (n.as_str(), options(0))).collect();
     let start = std::time::Instant::now();
@@ -262,6 +263,7 @@ fn packets_in_pieces() {
 #[test]
 fn very_many_subscriptions_leave_in_slices() {
     let mut bench = Bench::new(settings());
+    bench.filters = 1000;
     bench.connect("a", v3("a"));
     let names: Vec<String> = (0..12_000).map(|n| format!("t/{n}")).collect();
     let filters: Vec<_> = names.iter().map(|name| (name.as_str(), options(0))).collect();
@@ -270,7 +272,8 @@ fn very_many_subscriptions_leave_in_slices() {
     bench.feed("b", &subscribe(&[("t/11999", options(0))]));
     assert_eq!(bench.router.subscription_counts().0, 12_001);
     bench.cut_only("a");
-    assert_eq!(bench.router.subscription_counts().0, 7001, "a slice");
+    let gone = 12_001 - bench.router.subscription_counts().0;
+    assert!(gone > 0 && gone <= 256, "{gone} are no slice");
     bench.run();
     assert_eq!(bench.router.subscription_counts().0, 1);
     assert_eq!(bench.feed("b", &publish(0, 0, "t/11999", "x")), ["PUBLISH t/11999 q0 x"]);

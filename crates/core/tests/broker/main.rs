@@ -5,6 +5,7 @@
 
 mod auth;
 mod bench;
+mod bulk;
 mod connect;
 mod delivery;
 mod disk;
