@@ -314,6 +314,8 @@ mod tests {
         receivers: Vec<(usize, Key)>,
         sent: Vec<Vec<u8>>,
         pauses: usize,
+        /// Receivers without the one that is away.
+        always: usize,
     }
 
     impl World {
@@ -323,7 +325,7 @@ mod tests {
             let shard = |id| Shard::new(id, shards, router.clone(), settings.clone(), Box::new(Silent));
             let shards: Vec<Shard> = (0..shards).map(shard).collect();
             let (publisher, receivers) = ((0, NOBODY), Vec::new());
-            Self { now: Time(1000), shards, publisher, receivers, sent: Vec::new(), pauses: 0 }
+            Self { now: Time(1000), shards, publisher, receivers, sent: Vec::new(), pauses: 0, always: 0 }
         }
 
         fn new(kind: &Kind) -> Self {
@@ -358,6 +360,7 @@ mod tests {
             world.publisher = world.connect("pub", kind.version, listener, plain(), true);
             let aliases = ConnectProperties { topic_alias_maximum: Some(2), ..plain() };
             let small = ConnectProperties { maximum_packet_size: Some(60), ..plain() };
+            let edge = ConnectProperties { maximum_packet_size: Some(130), ..plain() };
             let window = ConnectProperties { receive_maximum: Some(3), ..plain() };
             let receivers = [
                 ("v3", Version::V311, PLAIN, plain(), 0),
@@ -366,6 +369,7 @@ mod tests {
                 ("ids", Version::V5, PLAIN, plain(), 7),
                 ("aliases", Version::V5, PLAIN, aliases, 0),
                 ("small", Version::V5, PLAIN, small, 0),
+                ("edge", Version::V5, PLAIN, edge, 0),
                 ("window", Version::V5, PLAIN, window, 0),
                 ("mounted", Version::V311, MOUNTED, plain(), 0),
             ];
@@ -383,9 +387,10 @@ mod tests {
             world.subscribe(world.publisher, kind.version, 0, true, "a/#");
             world.receivers.push(world.publisher);
             // one that is away
-            let away = world.connect("away", Version::V311, PLAIN, plain(), false);
-            world.subscribe(away, Version::V311, 0, false, "a/#");
+            let away = world.come_back();
+            world.subscribe(away, Version::V5, 0, false, "a/#");
             world.feed(away, &[0xe0, 0]);
+            world.always = world.receivers.len();
             world.read();
             world
         }
@@ -414,6 +419,16 @@ mod tests {
             };
             self.send((shard, key), version, Packet::Connect(connect));
             (shard, key)
+        }
+
+        /// With a window so small that more keeps waiting.
+        fn come_back(&mut self) -> (usize, Key) {
+            let properties = ConnectProperties {
+                session_expiry: Some(1000),
+                receive_maximum: Some(1),
+                ..ConnectProperties::default()
+            };
+            self.connect("away", Version::V5, PLAIN, properties, false)
         }
 
         fn subscribe(&mut self, who: (usize, Key), version: Version, id: u32, no_local: bool, filter: &str) {
@@ -491,10 +506,20 @@ mod tests {
             }
         }
 
+        fn interlude(&mut self, back: bool) {
+            self.read();
+            if back {
+                let away = self.come_back();
+                self.receivers.push(away);
+            }
+        }
+
         /// What each receiver was sent so far, and what all shards count.
         fn outcome(&mut self) -> (&[Vec<u8>], [u64; 7], usize) {
-            let away = self.connect("away", Version::V311, PLAIN, ConnectProperties::default(), false);
-            self.receivers.push(away);
+            if self.receivers.len() == self.always {
+                let away = self.come_back();
+                self.receivers.push(away);
+            }
             self.read();
             let count = |f: fn(&Stats) -> u64| self.shards.iter().map(|s| f(&s.stats())).sum();
             let counts = [
@@ -562,6 +587,7 @@ mod tests {
             kind in kind(),
             pieces in prop::collection::vec(piece(), 1..60),
             cut in 0usize..2000,
+            back in any::<bool>(),
         ) {
             let packets = packets(kind.version, &pieces);
             let (mut one_by_one, mut burst) = (World::new(&kind), World::new(&kind));
@@ -571,12 +597,12 @@ mod tests {
             let mut fed = 0;
             for packet in &packets {
                 if fed == taken {
-                    one_by_one.read();
+                    one_by_one.interlude(back);
                 }
                 fed += packet.len();
                 one_by_one.feed(one_by_one.publisher, packet);
             }
-            burst.read();
+            burst.interlude(back);
             taken += burst.feed(burst.publisher, &bytes[taken..]);
             prop_assert_eq!(taken, bytes.len());
             let (expected, counts, pauses) = one_by_one.outcome();
