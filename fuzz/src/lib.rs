@@ -5,7 +5,7 @@ pub mod model;
 
 pub use broker::{Broker, Stream};
 
-use grovemq_codec::{Packet, PublishProperties, Version, decode_frame};
+use grovemq_codec::{Packet, PublishProperties, PublishRun, PublishView, Qos, RunLimits, Version, decode_frame};
 use grovemq_store::Store;
 use std::time::UNIX_EPOCH;
 
@@ -41,6 +41,61 @@ fn check(packet: &Packet<'_>, version: Version) {
             PublishProperties::read(publish.raw_properties).expect("a block that has been read once");
         assert_eq!(properties, publish.properties);
     }
+}
+
+/// Gathers runs wherever a PUBLISH begins: they must be what parsing packet by packet gives.
+pub fn runs(mut stream: &[u8], version: Version) {
+    let limits = RunLimits { bytes_max: 512, packet_bytes_max: 300, payload_bytes_max: 200 };
+    while let Ok(Some(first)) = decode_frame(stream, LIMIT) {
+        if let Ok(view) = PublishView::parse(&first, version)
+            && let Some(run) = PublishRun::gather(stream, &first, &view, version, limits)
+        {
+            check_run(stream, &view, &run, version, limits);
+            for packets in 1..run.shape().packets {
+                let part = run.first(usize::MAX, packets);
+                assert_eq!(part.shape().packets, packets);
+                let all = RunLimits { bytes_max: part.bytes().len(), ..limits };
+                assert_eq!(PublishRun::gather(stream, &first, &view, version, all), Some(part));
+                assert_eq!(run.first(part.bytes().len(), u32::MAX), part);
+            }
+        }
+        stream = &stream[first.len()..];
+    }
+}
+
+fn check_run(
+    stream: &[u8],
+    first: &PublishView<'_>,
+    run: &PublishRun<'_>,
+    version: Version,
+    limits: RunLimits,
+) {
+    let shape = run.shape();
+    assert!(stream.starts_with(run.bytes()));
+    assert!(run.bytes().len() <= limits.bytes_max || shape.packets == 1);
+    assert_eq!((run.topic(), shape.v5), (first.topic, version == Version::V5));
+    let (properties, mut payloads) = run.payloads();
+    assert_eq!(properties, first.raw_properties);
+    let mut rest = run.bytes();
+    let (mut packets, mut bytes, mut largest) = (0, 0, 0);
+    while !rest.is_empty() {
+        let frame = decode_frame(rest, LIMIT).expect("a good header").expect("a whole packet");
+        let view = PublishView::parse(&frame, version).expect("a PUBLISH");
+        assert_eq!((view.topic, view.raw_properties), (first.topic, first.raw_properties));
+        assert_eq!((view.qos, view.retain, view.dup), (Qos::AtMostOnce, false, false));
+        assert_eq!(payloads.next(), Some(view.payload));
+        assert!(frame.len() <= limits.packet_bytes_max && view.payload.len() <= limits.payload_bytes_max);
+        if let Ok(properties) = view.properties() {
+            let mut again = Vec::new();
+            Packet::Publish(view.with(properties)).encode(version, &mut again).expect("what parses can be written");
+            assert_eq!(again.len(), frame.len(), "lengths are as short as they can be");
+        }
+        (packets, bytes, largest) = (packets + 1, bytes + view.payload.len(), largest.max(frame.len()));
+        rest = &rest[frame.len()..];
+    }
+    assert_eq!(payloads.next(), None);
+    let found = (shape.packets as usize, shape.payload_bytes as usize, shape.packet_bytes_max as usize);
+    assert_eq!(found, (packets, bytes, largest));
 }
 
 /// All of a store as JSON lines.

@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     pub(crate) pressed: bool,
     /// Its last message had to be stored while the store was behind.
     pub(crate) storing: bool,
+    /// Its last message of `QoS` 0 made it wait: the next goes alone.
+    pub(crate) paced: bool,
     /// Client accepts reason strings and user properties on any packet.
     pub(crate) problem_information: bool,
     pub(crate) last_input: Time,
@@ -97,6 +99,7 @@ impl Connection {
             dirty: false,
             pressed: false,
             storing: false,
+            paced: false,
             problem_information: true,
             last_input: now,
             last_output: now,

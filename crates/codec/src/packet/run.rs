@@ -97,6 +97,28 @@ impl<'a> PublishRun<'a> {
         Self { topic, bytes, shape }
     }
 
+    /// Its first packets, as many as fit into so many bytes, but one at least.
+    #[must_use]
+    pub fn first(&self, bytes_max: usize, packets_max: u32) -> Self {
+        if self.bytes.len() <= bytes_max && self.shape.packets <= packets_max {
+            return *self;
+        }
+        let header = self.shape.variable_header as usize;
+        let (mut end, mut largest) = (0, 0);
+        let mut shape = RunShape { packets: 0, payload_bytes: 0, ..self.shape };
+        while let Some((bytes, body)) = self.bytes.get(end..).and_then(body)
+            && (shape.packets == 0 || (end + bytes <= bytes_max && shape.packets < packets_max))
+        {
+            end += bytes;
+            largest = largest.max(bytes);
+            shape.packets += 1;
+            let payload = body.len().saturating_sub(header);
+            shape.payload_bytes += u32::try_from(payload).unwrap_or(0);
+        }
+        shape.packet_bytes_max = u32::try_from(largest).unwrap_or(u32::MAX);
+        Self { topic: self.topic, bytes: self.bytes.get(..end).unwrap_or_default(), shape }
+    }
+
     #[inline]
     pub fn topic(&self) -> &'a str {
         self.topic
@@ -249,6 +271,25 @@ mod tests {
         let huge = packet(Version::V311, "t", None, &[1; REMAINING_MAX]);
         let all = RunLimits { bytes_max: 1 << 20, packet_bytes_max: 1 << 20, payload_bytes_max: 1 << 20 };
         assert_eq!(gather(&huge, Version::V311, all), None);
+    }
+
+    #[test]
+    fn the_first_packets_of_a_run_are_the_run_of_those() {
+        let payloads = [&[1; 300][..], b"", b"three", &[4; 120], b"five"];
+        for version in [Version::V311, Version::V5] {
+            let packets = payloads.map(|payload| packet(version, "a/b", None, payload));
+            let buf = packets.concat();
+            let run = gather(&buf, version, LIMITS).unwrap();
+            for n in 1..=packets.len() {
+                let bytes = packets[..n].concat();
+                let expected = gather(&bytes, version, LIMITS).unwrap();
+                assert_eq!(run.first(usize::MAX, u32::try_from(n).unwrap()), expected);
+                assert_eq!(run.first(bytes.len(), u32::MAX), expected);
+                let next = packets.get(n).map_or(0, Vec::len);
+                assert_eq!(run.first(bytes.len() + next.saturating_sub(1), u32::MAX), expected);
+            }
+            assert_eq!(run.first(0, 0).bytes(), packets[0], "one at least");
+        }
     }
 
     /// [MQTT-1.5.5-1]

@@ -145,6 +145,11 @@ impl MatchCache {
         Self { duplicates, ..self }
     }
 
+    /// Whether a session can be there several times in one entry.
+    pub fn has_duplicates(&self) -> bool {
+        self.duplicates
+    }
+
     /// The slot of an up-to-date entry. `hint` is the slot of the caller's previous topic, often the same.
     /// `allowed` says whether a session may receive the topic; it is asked only when the entry is made.
     #[inline]

@@ -260,6 +260,19 @@ impl Batch {
         self.read = read;
     }
 
+    /// The beginning of the first item, a run, is dealt with.
+    pub(crate) fn advance_within(&mut self, read: Place, bytes: usize, part: RunShape) {
+        if let Some(Item { body: Body::Run { topic, bytes: rest, shape }, .. }) =
+            self.items.get_mut(self.done)
+        {
+            *topic = 0; // what was read last
+            *rest -= bytes;
+            shape.packets -= part.packets;
+            shape.payload_bytes -= part.payload_bytes;
+            self.read = Place { topic: read.topic, bytes: self.read.bytes + bytes };
+        }
+    }
+
     /// Nothing of the rest can be read.
     pub(crate) fn give_up(&mut self) {
         self.done = self.items.len();

@@ -410,11 +410,17 @@ impl Shard {
             };
             self.clients.pressure = false;
             self.clients.journal.begin_foreign(batch.from, arrived.joint);
+            let mut part = None;
             let (reached, count) = match arrived.content {
                 Content::Message(message, shared) => {
                     (self.route_mail(now, arrived.target, message, shared), 1)
                 }
-                Content::Run(run) => (self.route_run_mail(now, &run), run.shape().packets as usize),
+                Content::Run(run) => {
+                    let (sent, reached) = self.route_run_mail(now, &run);
+                    let shape = sent.shape();
+                    part = Some((sent.bytes().len(), shape)).filter(|_| shape.packets < run.shape().packets);
+                    (reached, shape.packets as usize)
+                }
             };
             if self.clients.pressure
                 && let Some(publisher) = arrived.publisher
@@ -422,7 +428,10 @@ impl Shard {
             {
                 back.press(publisher);
             }
-            batch.advance(read);
+            match part {
+                Some((bytes, shape)) => batch.advance_within(read, bytes, shape),
+                None => batch.advance(read),
+            }
             *budget = budget.saturating_sub(reached.saturating_add(1));
             messages += count;
         }

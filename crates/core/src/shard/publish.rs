@@ -37,6 +37,7 @@ struct Publisher {
     /// See [`Connection::topic_hint`](crate::connection::Connection::topic_hint).
     hint: u32,
     allowed_serial: u64,
+    paced: bool,
 }
 
 /// Bridges tell there whether they are up.
@@ -95,8 +96,8 @@ impl Shard {
             return Err(Cause::ReceiveMaximumExceeded); // [MQTT-3.3.4-9]
         }
         let mounted = listener.mount_point.is_some();
-        let (hint, allowed_serial) = (c.topic_hint, c.allowed_serial);
-        Ok(Some(Publisher { key, session, v5, mounted, hint, allowed_serial }))
+        let (hint, allowed_serial, paced) = (c.topic_hint, c.allowed_serial, c.paced);
+        Ok(Some(Publisher { key, session, v5, mounted, hint, allowed_serial, paced }))
     }
 
     /// A message of which topic or properties may have to be rewritten.
@@ -184,13 +185,7 @@ impl Shard {
             if self.clients.short { refusal.or_else(|| self.shortage(from, slot, message)) } else { refusal };
         let plain = p.qos == Qos::AtMostOnce && !message.retain && !message.topic.starts_with('$');
         if plain && refusal.is_none() && !self.clients.journal.behind {
-            if let Some(burst) = burst
-                && let Some(run) = self.gather(slot, burst, p)
-            {
-                burst.taken = run.bytes().len();
-                return self.route_run(now, slot, &run, message.payload.len(), Some(session));
-            }
-            return self.route(now, slot, message, Some(session), None);
+            return self.publish_plain(now, from, slot, p, message, burst);
         }
         let mark = self.clients.journal.mark();
         // a copy of a message taken over before is answered as such, whatever the rules are now
@@ -241,6 +236,34 @@ impl Shard {
         {
             c.storing = true;
             self.clients.pressure = true;
+        }
+        reached
+    }
+
+    /// A message that nobody has to answer for, and what goes with it.
+    #[inline]
+    fn publish_plain(
+        &mut self,
+        now: Time,
+        from: Publisher,
+        slot: usize,
+        p: &PublishView<'_>,
+        message: &MessageRef<'_>,
+        burst: Option<&mut Burst<'_>>,
+    ) -> u32 {
+        let Publisher { key, session, paced, .. } = from;
+        let run = burst.filter(|_| !paced).and_then(|b| Some((self.gather(slot, b, p)?, b)));
+        let reached = if let Some((run, burst)) = run {
+            let (taken, reached) = self.route_run(now, slot, &run, message.payload.len(), session);
+            burst.taken = taken;
+            reached
+        } else {
+            self.route(now, slot, message, Some(session), None)
+        };
+        if self.clients.pressure != paced
+            && let Some(c) = self.clients.connections.get_mut(key)
+        {
+            c.paced = self.clients.pressure;
         }
         reached
     }
