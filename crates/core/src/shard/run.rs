@@ -295,6 +295,7 @@ mod tests {
 
     /// What differs from world to world.
     #[derive(Clone, Debug)]
+    #[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
     struct Kind {
         shards: u16,
         version: Version,
@@ -633,7 +634,7 @@ mod tests {
                 world.receivers.push(receiver);
             }
         }
-        let id = (0..).map(|n| format!("p{n}")).find(|id| world.shards[0].home(id) == 0).unwrap();
+        let id = (0..1000).map(|n| format!("p{n}")).find(|id| world.shards[0].home(id) == 0).unwrap();
         world.publisher = world.connect(&id, Version::V5, PLAIN, ConnectProperties::default(), true);
         world
     }
