@@ -3,12 +3,14 @@
 use super::Shard;
 use super::clients::{Clients, Delivery, READING_MILLIS, To};
 use super::mail::Target;
+use crate::connection::Connection;
 use crate::encode::{self, Framing};
 use crate::outbox::BY_REFERENCE_MIN;
 use crate::router::{Destination, Entry};
+use crate::session::Session;
 use crate::slab::Key;
 use crate::{MessageRef, Time};
-use grovemq_codec::{Frame, PublishRun, PublishView, Qos, RunLimits, Version};
+use grovemq_codec::{Frame, PublishRun, PublishView, Qos, RunLimits, RunShape, Version};
 
 /// A run's bytes, and those of all its copies: what comes between two looks at other connections stays short.
 const BYTES_MAX: usize = 16 << 10;
@@ -66,8 +68,7 @@ impl Shard {
             packet_bytes_max: burst.bytes_max as usize,
             payload_bytes_max,
         };
-        let run = PublishRun::gather(burst.bytes, burst.frame, view, burst.version, limits);
-        run.filter(|run| run.shape().packets > 1)
+        PublishRun::gather(burst.bytes, burst.frame, view, burst.version, limits)
     }
 
     /// What goes of a run at a time to every local receiver, and into the mail for other shards: its bytes, and the work
@@ -107,6 +108,9 @@ impl Shard {
         publisher: Option<Key>,
     ) -> (PublishRun<'a>, u32) {
         let duplicates = self.cache.has_duplicates();
+        if run.shape().packets == 1 && !duplicates {
+            return (*run, self.route_one(now, slot, run, publisher));
+        }
         let Some(entry) = self.cache.entry(slot) else { return (*run, 0) };
         let entry: &Entry = entry;
         let Scratch { single, whole, other } = &mut self.run;
@@ -156,6 +160,40 @@ impl Shard {
         (run, nowhere.saturating_add(copies).saturating_add(work(wholes, &run)))
     }
 
+    /// A run of one message, of which nothing can be cut: no need to look at all receivers before the first is sent it.
+    fn route_one(&mut self, now: Time, slot: usize, run: &PublishRun<'_>, publisher: Option<Key>) -> u32 {
+        let Some(entry) = self.cache.entry(slot) else { return 0 };
+        let entry: &Entry = entry;
+        let Scratch { single, other, .. } = &mut self.run;
+        single.clear();
+        other.clear();
+        let mut whole = 0;
+        for d in &entry.local {
+            if d.no_local && publisher == Some(d.session) {
+                continue; // [MQTT-3.8.3-3]
+            }
+            let to = To { session: d.session, qos: d.qos, retain: false, ids: entry.ids(d) };
+            if d.mounted || !self.clients.deliver_one(now, to, run, other) {
+                single.push(*d);
+            } else {
+                whole += 1;
+            }
+        }
+        let mut reached = work(whole, run);
+        if !single.is_empty()
+            && let Some(message) = messages(run).next()
+        {
+            self.variants.clear();
+            let (several, variants) = (single.len() > 1, &mut self.variants);
+            let mut delivery = Delivery { message, shared: None, several, variants };
+            for d in single.iter() {
+                self.clients.deliver_to(now, entry, d, &mut delivery);
+                reached += 1;
+            }
+        }
+        reached
+    }
+
     /// The same of a run from another shard.
     pub(super) fn route_run_mail<'a>(&mut self, now: Time, run: &PublishRun<'a>) -> (PublishRun<'a>, u32) {
         let slot = self.lookup(run.topic(), self.mail_hint);
@@ -176,61 +214,110 @@ enum Way {
 impl Clients {
     #[inline]
     fn way(&self, now: Time, to: To<'_>, run: &PublishRun<'_>) -> Way {
-        let shape = run.shape();
         let Some(session) = self.sessions.get(to.session) else { return Way::Nowhere };
-        let upgraded = self.upgrade_qos && to.qos != Qos::AtMostOnce;
         let online = session.connection.and_then(|key| Some((key, self.connections.get(key)?)));
+        let upgraded = self.upgrade_qos && to.qos != Qos::AtMostOnce;
         let Some((key, c)) = online else {
             return if self.queue_qos0 || upgraded { Way::Single } else { Way::Nowhere };
         };
-        let v5 = c.is_v5();
-        // if it is sent as version 5, a length of the properties more, and perhaps for that a longer remaining length
-        let largest = shape.packet_bytes_max + if shape.v5 { 0 } else { 2 };
-        let growth = if v5 && !shape.v5 { 2 * shape.packets as usize } else { 0 };
-        let (waiting, bytes) = (c.outbox.len(), run.bytes().len() + growth);
-        if session.outgoing.holds_qos0()
-            || upgraded
-            || (v5 && (!to.ids.is_empty() || c.aliases.as_ref().is_some_and(|a| a.assigns())))
-            || c.packet_bytes_max < largest
-            || waiting + bytes > self.output_bytes_max
-        {
+        let max = self.output_bytes_max;
+        if upgraded || !takes_whole(session, c, to, run, max) {
             return Way::Single;
         }
-        let reads = now.0.saturating_sub(c.last_output.0) < READING_MILLIS;
-        let unpressed = (self.output_bytes_max / 2).saturating_sub(waiting + growth);
-        Way::Whole(key, if reads { unpressed } else { usize::MAX })
+        let unpressed = (max / 2).saturating_sub(c.outbox.len() + growth(c.is_v5(), run));
+        Way::Whole(key, if reads(c, now) { unpressed } else { usize::MAX })
+    }
+
+    /// Sends a run of one message, or nothing if that is what happens to it; `false`: that is not for here to say.
+    #[inline]
+    fn deliver_one(&mut self, now: Time, to: To<'_>, run: &PublishRun<'_>, other: &mut Vec<u8>) -> bool {
+        let Some(session) = self.sessions.get(to.session) else { return true };
+        let upgraded = self.upgrade_qos && to.qos != Qos::AtMostOnce;
+        let online = session.connection.and_then(|key| Some((key, self.connections.get_mut(key)?)));
+        let Some((key, c)) = online else { return !self.queue_qos0 && !upgraded };
+        if upgraded || !takes_whole(session, c, to, run, self.output_bytes_max) {
+            return false;
+        }
+        self.pressure |= c.outbox.len() > self.output_bytes_max / 2 && reads(c, now);
+        c.outbox.lend(&mut self.pool);
+        append(c, now, run, other);
+        if !c.dirty {
+            c.dirty = true;
+            self.dirty.push(key);
+        }
+        self.count_run(run.shape());
+        true
     }
 
     /// Sends a run to one connection as one piece.
     #[inline]
     fn send_run(&mut self, now: Time, key: Key, run: &PublishRun<'_>, other: &mut Vec<u8>) {
-        let shape = run.shape();
         let Some(c) = self.connections.get_mut(key) else { return };
-        let v5 = c.is_v5();
         // before the last of its messages
-        let waiting = c.outbox.len() + run.bytes().len().saturating_sub(shape.packet_bytes_max as usize);
-        self.pressure |=
-            waiting > self.output_bytes_max / 2 && now.0.saturating_sub(c.last_output.0) < READING_MILLIS;
+        let before = run.bytes().len().saturating_sub(run.shape().packet_bytes_max as usize);
+        self.pressure |= c.outbox.len() + before > self.output_bytes_max / 2 && reads(c, now);
         c.outbox.lend(&mut self.pool);
-        if v5 == shape.v5 {
-            c.outbox.buffer().extend_from_slice(run.bytes());
-        } else {
-            if other.is_empty() {
-                let framing = Framing { v5, ..Framing::default() };
-                for message in messages(run) {
-                    encode::publish(other, now, &message, &framing, true);
-                }
-            }
-            c.outbox.buffer().extend_from_slice(other);
-        }
+        append(c, now, run, other);
         if !c.dirty {
             c.dirty = true;
             self.dirty.push(key);
         }
+        self.count_run(run.shape());
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a tenth of the cost of a message to many")]
+    fn count_run(&mut self, shape: RunShape) {
         self.stats.publish_sent += u64::from(shape.packets);
         self.stats.messages_sent += u64::from(shape.packets);
         self.stats.publish_bytes_sent += u64::from(shape.payload_bytes);
     }
+}
+
+/// Whether the client can be sent the run's bytes, all at once.
+#[inline]
+fn takes_whole(
+    session: &Session,
+    c: &Connection,
+    to: To<'_>,
+    run: &PublishRun<'_>,
+    bytes_max: usize,
+) -> bool {
+    let (v5, shape) = (c.is_v5(), run.shape());
+    // if it is sent as version 5, a length of the properties more, and perhaps for that a longer remaining length
+    let largest = shape.packet_bytes_max + if shape.v5 { 0 } else { 2 };
+    !session.outgoing.holds_qos0()
+        && !(v5 && (!to.ids.is_empty() || c.aliases.as_ref().is_some_and(|a| a.assigns())))
+        && c.packet_bytes_max >= largest
+        && c.outbox.len() + run.bytes().len() + growth(v5, run) <= bytes_max
+}
+
+/// What the run may have more in the form for that receiver.
+#[inline]
+fn growth(v5: bool, run: &PublishRun<'_>) -> usize {
+    if v5 && !run.shape().v5 { 2 * run.shape().packets as usize } else { 0 }
+}
+
+#[inline]
+fn reads(c: &Connection, now: Time) -> bool {
+    now.0.saturating_sub(c.last_output.0) < READING_MILLIS
+}
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a tenth of the cost of a message to many")]
+fn append(c: &mut Connection, now: Time, run: &PublishRun<'_>, other: &mut Vec<u8>) {
+    let v5 = c.is_v5();
+    if v5 == run.shape().v5 {
+        c.outbox.buffer().extend_from_slice(run.bytes());
+        return;
+    }
+    if other.is_empty() {
+        let framing = Framing { v5, ..Framing::default() };
+        for message in messages(run) {
+            encode::publish(other, now, &message, &framing, true);
+        }
+    }
+    c.outbox.buffer().extend_from_slice(other);
 }
 
 /// Bytes of a run that goes to so many receivers.
