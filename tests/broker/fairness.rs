@@ -342,7 +342,7 @@ fn many_filters(client: usize, count: usize) -> Vec<u8> {
     let mut packet = vec![0x82];
     let mut len = body.len();
     while len >= 0x80 {
-        packet.push((len & 0x7f) as u8 | 0x80);
+        packet.push(u8::try_from(len & 0x7f).unwrap() | 0x80);
         len >>= 7;
     }
     packet.push(u8::try_from(len).unwrap());

@@ -31,6 +31,7 @@ fn a_unix_socket_serves_and_its_file_goes_with_the_broker() {
     drop(UnixListener::bind(&path).unwrap());
     let broker = Broker::start(Kind::Ours, &format!("listener 0 {}\nallow_anonymous true\n", path.display()));
     broker.wait_for_log(&format!("Opening unix listen socket on path {}.", path.display()));
+    broker.wait_for_log(" running");
     assert_eq!(greet(UnixStream::connect(&path).unwrap()), b"\x20\x02\0\0");
     broker.wait_for_log("New client connected from ");
 
