@@ -19,6 +19,11 @@ pub struct MessageRef<'a> {
 }
 
 impl MessageRef<'_> {
+    /// Topic, properties and payload, in bytes.
+    pub fn size(&self) -> usize {
+        self.topic.len() + self.properties.len() + self.payload.len()
+    }
+
     pub fn to_shared(self) -> Arc<Message> {
         let message = Message {
             bytes: [self.topic.as_bytes(), self.properties, self.payload].concat().into_boxed_slice(),

@@ -29,9 +29,11 @@ pub(crate) struct Inflight {
     pub id: u16,
     /// `None` once it is over; the place is kept until all before it are over, too.
     state: Option<Sender>,
-    /// Gone once the receiver owns the message (PUBREC).
+    /// Gone once the receiver owns the message (PUBREC), and never there where it cannot be sent again.
     pub parcel: Option<Parcel>,
     pub seq: u64,
+    /// Size of the message; 0 once the receiver owns it.
+    bytes: usize,
     /// Not to be sent before its packet id is on disk.
     pending: bool,
     /// It was never sent.
@@ -183,6 +185,17 @@ impl Outgoing {
     /// Takes a message into flight; gives its packet id. The caller has asked for room and sends it now.
     pub(crate) fn admit(&mut self, parcel: Parcel) -> u16 {
         self.push(parcel.seq, Some(parcel), false);
+        self.count_sent()
+    }
+
+    /// The same for a message that nobody will ask for again, of which only the size is kept: its session is not stored and
+    /// ends with the connection it is sent on.
+    pub(crate) fn admit_once(&mut self, qos: Qos, bytes: usize) -> u16 {
+        self.push_entry(0, Some(awaited(qos)), None, bytes, false);
+        self.count_sent()
+    }
+
+    fn count_sent(&mut self) -> u16 {
         // with the places left out before it
         self.sent = self.inflight.len();
         self.outstanding += 1;
@@ -204,22 +217,28 @@ impl Outgoing {
             None => self.last_id = ring(seq - 1),
             Some(last) => {
                 for seq in last.seq + 1..seq {
-                    self.last_id = self.next_id();
-                    let id = self.last_id;
-                    let gap = Inflight { id, state: None, parcel: None, seq, pending: false, new: false };
-                    self.inflight.push_back(gap);
+                    self.push_entry(seq, None, None, 0, false);
                 }
             }
         }
+        let state = parcel.as_ref().map_or(Sender::AwaitPubComp, |p| awaited(p.qos));
+        let bytes = parcel.as_ref().map_or(0, |p| p.message.size());
+        self.push_entry(seq, Some(state), parcel, bytes, pending);
+    }
+
+    #[inline]
+    fn push_entry(
+        &mut self,
+        seq: u64,
+        state: Option<Sender>,
+        parcel: Option<Parcel>,
+        bytes: usize,
+        pending: bool,
+    ) {
         self.last_id = self.next_id();
-        let state = match &parcel {
-            None => Sender::AwaitPubComp,
-            Some(p) if p.qos == Qos::ExactlyOnce => Sender::AwaitPubRec,
-            Some(_) => Sender::AwaitPubAck,
-        };
-        self.inflight_bytes += parcel.as_ref().map_or(0, |p| p.message.size());
-        let (id, state) = (self.last_id, Some(state));
-        self.inflight.push_back(Inflight { id, state, parcel, seq, pending, new: pending });
+        self.inflight_bytes += bytes;
+        let id = self.last_id;
+        self.inflight.push_back(Inflight { id, state, parcel, seq, bytes, pending, new: pending });
     }
 
     /// A pending message may be sent.
@@ -341,8 +360,8 @@ impl Outgoing {
         match step {
             SenderStep::Done => self.finish(place),
             SenderStep::Release => {
-                let parcel = entry.parcel.take();
-                self.inflight_bytes -= parcel.map_or(0, |p| p.message.size());
+                entry.parcel = None;
+                self.inflight_bytes -= core::mem::take(&mut entry.bytes);
             }
             SenderStep::ReleaseAgain | SenderStep::Ignore => {}
         }
@@ -481,8 +500,8 @@ impl Outgoing {
         if let Some(entry) = self.inflight.get_mut(place)
             && entry.state.take().is_some()
         {
-            let parcel = entry.parcel.take();
-            self.inflight_bytes -= parcel.map_or(0, |p| p.message.size());
+            entry.parcel = None;
+            self.inflight_bytes -= core::mem::take(&mut entry.bytes);
             if core::mem::take(&mut entry.pending) {
                 self.pending -= 1;
             }
@@ -495,6 +514,11 @@ impl Outgoing {
             self.sent = self.sent.saturating_sub(1);
         }
     }
+}
+
+/// What a message of QoS 1 or 2 waits for once it is sent.
+fn awaited(qos: Qos) -> Sender {
+    if qos == Qos::ExactlyOnce { Sender::AwaitPubRec } else { Sender::AwaitPubAck }
 }
 
 /// The packet id of the n-th message: 1 to 65,535 and again; 0 before the first.
@@ -590,9 +614,10 @@ mod tests {
             prop_assert_eq!(restored.len(), stored.len());
         }
 
-        /// Against a plain list of (id, state): the same steps, never more than the window unanswered.
+        /// Against a plain list of (id, state): the same steps, never more than the window unanswered. With `once` nothing is
+        /// kept of what is sent, and nobody comes back for it.
         #[test]
-        fn behaves_like_a_list(ops in prop::collection::vec(op(), 0..200), window in 1u16..6) {
+        fn behaves_like_a_list(ops in prop::collection::vec(op(), 0..200), window in 1u16..6, once: bool) {
             let mut out = Outgoing::default();
             let mut model: Vec<(u16, Sender, bool)> = Vec::new(); // id, state, sent on this connection
             for op in ops {
@@ -603,7 +628,8 @@ mod tests {
                         prop_assert_eq!(out.has_room(window, 0), room);
                         if room {
                             let qos = if two { Qos::ExactlyOnce } else { Qos::AtLeastOnce };
-                            let id = out.admit(parcel(0, qos));
+                            let parcel = parcel(0, qos);
+                            let id = if once { out.admit_once(qos, parcel.message.size()) } else { out.admit(parcel) };
                             prop_assert!(model.iter().all(|m| m.0 != id));
                             model.push((id, if two { Sender::AwaitPubRec } else { Sender::AwaitPubAck }, true));
                         }
@@ -615,6 +641,7 @@ mod tests {
                         if expected == SenderStep::Done { model.retain(|m| m.0 != id); }
                         prop_assert_eq!(out.on_answer(id, answer).0, expected);
                     }
+                    Op::Reconnect if once => {}
                     Op::Reconnect => {
                         out.restart();
                         for m in &mut model { m.2 = false; }
@@ -628,6 +655,8 @@ mod tests {
                 }
                 prop_assert!(model.iter().filter(|m| m.2).count() <= usize::from(window));
                 prop_assert_eq!(out.len(), model.len());
+                let unowned = model.iter().filter(|m| m.1 != Sender::AwaitPubComp);
+                prop_assert_eq!(out.inflight_bytes(), unowned.count() * parcel(0, Qos::AtLeastOnce).message.size());
             }
         }
     }

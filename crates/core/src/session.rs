@@ -185,6 +185,13 @@ impl Session {
         self.stored.as_ref().map_or(0, |s| s.seq + 1)
     }
 
+    /// Whether what was sent and not acknowledged may be sent again: by another connection, after a restart, or to another
+    /// member of a shared group.
+    #[inline]
+    pub(crate) fn may_resend(&self) -> bool {
+        self.expiry > 0 || self.stored.is_some() || self.subscriptions.has_shared()
+    }
+
     pub(crate) fn stored_id(&self) -> Option<StoredId> {
         self.stored.as_ref().map(|s| s.id)
     }

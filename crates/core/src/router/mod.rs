@@ -26,6 +26,8 @@ const CHANGES_MAX: usize = 256;
 const CHANGE_BYTES: usize = 128;
 /// Subscriptions taken away before other shards may have the index: so few that who waits for it need not fall asleep.
 const LOCKED_MAX: usize = 4;
+/// The same for those added, which take less.
+pub(crate) const ADDED_MAX: usize = 8;
 
 /// What the shards share. Only a miss in the match cache, a change of subscriptions and retained messages take a
 /// lock; a hit reads one counter, and some marks after a change.
@@ -65,10 +67,23 @@ impl Router {
 
     /// Adds or replaces a subscription; `true` when it is new.
     pub fn subscribe(&self, filter: &str, group: Option<&str>, subscription: Subscription) -> (NodeId, bool) {
+        let mut added = None;
+        self.subscribe_some([(filter, group, subscription)], |node, new| added = Some((node, new)));
+        added.unwrap_or_default()
+    }
+
+    /// The same for no more than [`ADDED_MAX`] of them, whose nodes are told in order.
+    pub(crate) fn subscribe_some<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = (&'a str, Option<&'a str>, Subscription)>,
+        mut added: impl FnMut(NodeId, bool),
+    ) {
         let mut index = self.write();
-        let result = index.trie.subscribe(filter, group, subscription);
-        self.changed(&mut index, filter);
-        result
+        for (filter, group, subscription) in wanted {
+            let (node, new) = index.trie.subscribe(filter, group, subscription);
+            self.changed(&mut index, filter);
+            added(node, new);
+        }
     }
 
     /// The node, when there was such a subscription.

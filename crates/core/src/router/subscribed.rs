@@ -85,6 +85,11 @@ impl Subscribed {
         self.len() == 0
     }
 
+    /// Whether any is in a group.
+    pub fn has_shared(&self) -> bool {
+        matches!(self, Self::Many(all) if !all.shared.is_empty())
+    }
+
     /// Gives them away one by one.
     pub fn leave(self) -> Leaving {
         let (one, many) = match self {

@@ -37,7 +37,7 @@ pub struct Subscription {
 }
 
 /// A node of the tree; sessions keep it to unsubscribe without a second look-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
 
 const ROOT: u32 = 0;
@@ -94,10 +94,40 @@ pub struct Listing {
 pub struct Trie {
     nodes: Vec<Node>,
     free: Vec<u32>,
-    table: HashTable<u32>,
+    /// Children by parent and level. Several tables, because one with everybody's subscriptions would make them all wait while
+    /// it grows.
+    tables: Box<[HashTable<u32>; TABLES]>,
     hasher: FixedState,
     subscriptions: usize,
     shared: usize,
+    latest: Latest,
+}
+
+const TABLES: usize = 64;
+
+/// The filter that was subscribed to last, and its nodes: the next one often begins likewise.
+#[derive(Debug, Default)]
+struct Latest {
+    filter: String,
+    nodes: Vec<u32>,
+}
+
+impl Latest {
+    /// The last node that both have, how many levels it is from the root, and where in `filter` the rest begins.
+    fn common(&self, filter: &str) -> (u32, usize, usize) {
+        let pairs = self.filter.bytes().zip(filter.bytes());
+        let (mut levels, mut rest) = (0_usize, 0);
+        for (at, _) in pairs.take_while(|(a, b)| a == b).enumerate().filter(|(_, (a, _))| *a == b'/') {
+            (levels, rest) = (levels + 1, at + 1);
+        }
+        let node = levels.checked_sub(1).and_then(|last| self.nodes.get(last));
+        node.map_or((ROOT, 0, 0), |node| (*node, levels, rest))
+    }
+
+    fn forget(&mut self) {
+        self.filter.clear();
+        self.nodes.clear();
+    }
 }
 
 impl Trie {
@@ -106,10 +136,11 @@ impl Trie {
         Self {
             nodes: vec![root],
             free: Vec::new(),
-            table: HashTable::new(),
+            tables: Box::new([const { HashTable::new() }; TABLES]),
             hasher,
             subscriptions: 0,
             shared: 0,
+            latest: Latest::default(),
         }
     }
 
@@ -120,10 +151,14 @@ impl Trie {
         group: Option<&str>,
         subscription: Subscription,
     ) -> (NodeId, bool) {
-        let mut at = ROOT;
-        for level in filter.split('/') {
+        let (mut at, levels, rest) = self.latest.common(filter);
+        self.latest.nodes.truncate(levels);
+        for level in filter.get(rest..).unwrap_or_default().split('/') {
             at = self.child_or_new(at, level);
+            self.latest.nodes.push(at);
         }
+        self.latest.filter.truncate(rest);
+        self.latest.filter.push_str(filter.get(rest..).unwrap_or_default());
         let Some(node) = self.nodes.get_mut(at as usize) else { return (NodeId(at), false) };
         let new = match group {
             None => node.subscriptions.insert(subscription),
@@ -291,14 +326,23 @@ impl Trie {
     }
 
     fn lookup(&self, parent: u32, level: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one((parent, level));
+        self.find_hashed(self.hasher.hash_one((parent, level)), parent, level)
+    }
+
+    #[inline]
+    fn find_hashed(&self, hash: u64, parent: u32, level: &str) -> Option<u32> {
         let same =
             |i: &u32| self.nodes.get(*i as usize).is_some_and(|n| n.parent == parent && *n.level == *level);
-        self.table.find(hash, same).copied()
+        self.tables.get(table(hash))?.find(hash, same).copied()
     }
 
     fn child_or_new(&mut self, parent: u32, level: &str) -> u32 {
-        if let Some(child) = self.child(parent, level) {
+        let hash = self.hasher.hash_one((parent, level));
+        let known = match level {
+            "+" | "#" => self.child(parent, level),
+            _ => self.find_hashed(hash, parent, level),
+        };
+        if let Some(child) = known {
             return child;
         }
         let node = Node::new(level, parent);
@@ -317,12 +361,13 @@ impl Trie {
                 "#" => p.hash = index,
                 _ => {
                     p.children += 1;
-                    let hash = self.hasher.hash_one((parent, level));
                     let (nodes, hasher) = (&self.nodes, &self.hasher);
                     let rehash = |i: &u32| {
                         nodes.get(*i as usize).map_or(0, |n| hasher.hash_one((n.parent, &*n.level)))
                     };
-                    self.table.insert_unique(hash, index, rehash);
+                    if let Some(table) = self.tables.get_mut(table(hash)) {
+                        table.insert_unique(hash, index, rehash);
+                    }
                 }
             }
         }
@@ -331,6 +376,9 @@ impl Trie {
 
     /// Removes a node that holds nothing any more, then its parents likewise.
     fn prune(&mut self, mut at: u32) {
+        if self.nodes.get(at as usize).is_some_and(Node::is_unused) {
+            self.latest.forget();
+        }
         while at != ROOT
             && let Some(node) = self.nodes.get_mut(at as usize)
             && node.is_unused()
@@ -344,7 +392,8 @@ impl Trie {
                     _ => {
                         p.children -= 1;
                         let hash = self.hasher.hash_one((parent, &*level));
-                        if let Ok(entry) = self.table.find_entry(hash, |i| *i == at) {
+                        let table = self.tables.get_mut(table(hash));
+                        if let Some(Ok(entry)) = table.map(|t| t.find_entry(hash, |i| *i == at)) {
                             entry.remove();
                         }
                     }
@@ -354,6 +403,11 @@ impl Trie {
             at = parent;
         }
     }
+}
+
+/// Which table. Neither the bits by which it finds its slot nor those it keeps there to compare.
+fn table(hash: u64) -> usize {
+    (hash >> 40) as usize % TABLES
 }
 
 impl Node {

@@ -201,18 +201,22 @@ impl Clients {
                     && session.outgoing.has_room(self.window.of(c, session), session.upcoming())
                     && c.outbox.len() <= self.output_bytes_max =>
             {
-                let stored = session.next_seq();
-                let seq = stored.map_or(0, |(_, seq)| seq);
-                let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids: boxed(to.ids), seq };
-                if stored.is_some() && qos == Qos::ExactlyOnce || session.outgoing.is_pending() {
-                    self.admit_pending(to.session, parcel, true);
-                    return;
-                }
-                let image = stored.map(|(id, _)| (id, parcel.clone()));
-                let packet_id = session.outgoing.admit(parcel);
-                if let Some((id, parcel)) = image {
-                    self.journal.queued(to.session, id, &parcel);
-                }
+                let packet_id = if session.may_resend() {
+                    let stored = session.next_seq();
+                    let seq = stored.map_or(0, |(_, seq)| seq);
+                    let ids = boxed(to.ids);
+                    let parcel = Parcel { message: d.shared(), qos, retain: to.retain, ids, seq };
+                    if stored.is_some() && qos == Qos::ExactlyOnce || session.outgoing.is_pending() {
+                        self.admit_pending(to.session, parcel, true);
+                        return;
+                    }
+                    if let Some((id, _)) = stored {
+                        self.journal.queued(to.session, id, &parcel);
+                    }
+                    session.outgoing.admit(parcel)
+                } else {
+                    session.outgoing.admit_once(qos, d.message.size())
+                };
                 let framing = Framing {
                     v5: c.is_v5(),
                     qos,
@@ -449,7 +453,8 @@ impl Clients {
             }
             let packet_id = match parcel.qos {
                 Qos::AtMostOnce => 0,
-                _ => session.outgoing.admit(parcel.clone()),
+                _ if session.may_resend() => session.outgoing.admit(parcel.clone()),
+                qos => session.outgoing.admit_once(qos, parcel.message.size()),
             };
             self.send_parcel(now, session_key, key, v5, &parcel, packet_id, false, variants);
         }

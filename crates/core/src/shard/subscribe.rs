@@ -7,7 +7,7 @@ use crate::access::{Access, Who};
 use crate::connection::Connection;
 use crate::journal::{Record, SubscriptionImage};
 use crate::observe::{Cause, Event};
-use crate::router::{Cursor, SessionRef, Subscription};
+use crate::router::{ADDED_MAX, Cursor, NodeId, SessionRef, Subscription};
 use crate::session::Replay;
 use crate::slab::Key;
 use crate::{Message, Time};
@@ -16,6 +16,7 @@ use grovemq_codec::{
     AckProperties, Filters, Frame, Packet, PacketType, Qos, ReasonCode, ReasonCodes, RetainHandling, SubAck,
     SubscribeOptions, Topics, UnsubAck, Version, topic,
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -126,80 +127,102 @@ impl Shard {
         let Some(c) = self.clients.connections.get(key) else { return Ok(&[]) };
         let (version, bridge) = (c.version, c.bridge);
         let qos_max = self.listener(c.peer).map_or(2, |l| l.limits.qos_max);
+        let qos_max = Qos::from_u8(qos_max).unwrap_or_default();
+        let Some(session) = self.clients.sessions.get(session_key) else { return Ok(&[]) };
+        let mount = session.mount.clone();
+        let max = self.settings.limits.subscriptions_max as usize;
         let mut filters = filters.iter();
-        while self.filters_left > 0
-            && let Some((filter, mut options)) = filters.next()
-        {
-            self.filters_left -= 1;
-            options.qos = options.qos.min(Qos::from_u8(qos_max).unwrap_or_default());
-            if bridge && !matches!(split(filter), Some((Some(_), _))) {
-                // what a bridge of 3.x cannot ask for: no echo, and messages as they were
-                (options.no_local, options.retain_as_published) = (true, true);
+        let mut wanted = Vec::with_capacity(ADDED_MAX);
+        while self.filters_left > 0 {
+            let len = self.clients.sessions.get(session_key).map_or(0, |s| s.subscriptions.len());
+            // one by one, where some may be too many
+            let some = if len + ADDED_MAX > max { 1 } else { ADDED_MAX };
+            while wanted.len() < some
+                && self.filters_left > 0
+                && let Some((filter, mut options)) = filters.next()
+            {
+                self.filters_left -= 1;
+                options.qos = options.qos.min(qos_max);
+                let split = split(filter);
+                let group = split.and_then(|(group, _)| group);
+                if group.is_some() && options.no_local {
+                    return Err(Cause::Protocol("no local on a shared subscription")); // [MQTT-3.8.3-4]
+                }
+                if bridge && group.is_none() {
+                    // what a bridge of 3.x cannot ask for: no echo, and messages as they were
+                    (options.no_local, options.retain_as_published) = (true, true);
+                }
+                let inner = split.and_then(|(_, inner)| mounted(mount.as_deref(), inner));
+                let code =
+                    if inner.is_some() { granted(options.qos) } else { ReasonCode::TopicFilterInvalid };
+                let inner = inner.unwrap_or_default();
+                wanted.push(Wanted { filter, group, inner, options, code });
             }
-            let code = self.subscribe_one(now, session_key, filter, options, task.id)?;
-            task.codes.push(suback_code(version, code));
+            if wanted.is_empty() {
+                break;
+            }
+            self.subscribe_slice(now, session_key, &mut wanted, task.id);
+            task.codes.extend(wanted.drain(..).map(|w| suback_code(version, w.code)));
         }
         Ok(filters.rest())
     }
 
-    fn subscribe_one(
-        &mut self,
-        now: Time,
-        session_key: Key,
-        filter: &str,
-        options: SubscribeOptions,
-        id: u32,
-    ) -> Result<ReasonCode, Cause> {
-        let Some((group, inner)) = split(filter) else { return Ok(ReasonCode::TopicFilterInvalid) };
-        let mount = self.clients.sessions.get(session_key).and_then(|s| s.mount.clone());
-        let Some(inner) = mounted(mount.as_deref(), inner) else { return Ok(ReasonCode::TopicFilterInvalid) };
-        let inner = &*inner;
-        if group.is_some() && options.no_local {
-            return Err(Cause::Protocol("no local on a shared subscription")); // [MQTT-3.8.3-4]
+    fn subscribe_slice(&mut self, now: Time, session_key: Key, wanted: &mut [Wanted<'_>], id: u32) {
+        let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
+        let of = SessionRef { shard: self.id, key: session_key };
+        if let [one] = &mut *wanted
+            && session.subscriptions.len() >= self.settings.limits.subscriptions_max as usize
+            && self.router.subscription(&one.inner, one.group, of).is_none()
+        {
+            one.code = ReasonCode::QuotaExceeded;
+            return;
         }
-        let Some(session) = self.clients.sessions.get_mut(session_key) else {
-            return Ok(ReasonCode::Success);
-        };
-        let subscription = Subscription {
-            session: SessionRef { shard: self.id, key: session_key },
+        let (mounted, stored) = (session.mount.is_some(), session.stored.is_some());
+        let subscription = |options: SubscribeOptions| Subscription {
+            session: of,
             qos: options.qos,
             no_local: options.no_local,
             retain_as_published: options.retain_as_published,
-            mounted: mount.is_some(),
+            mounted,
             online: true,
-            stored: session.stored.is_some(),
+            stored,
             id,
         };
-        if session.subscriptions.len() >= self.settings.limits.subscriptions_max as usize
-            && self.router.subscription(inner, group, subscription.session).is_none()
-        {
-            return Ok(ReasonCode::QuotaExceeded);
+        let mut added = [(NodeId::default(), false); ADDED_MAX];
+        let mut places = added.iter_mut();
+        let legal = || wanted.iter().filter(|w| !w.code.is_error());
+        let all = legal().map(|w| (&*w.inner, w.group, subscription(w.options)));
+        self.router.subscribe_some(all, |node, new| {
+            if let Some(place) = places.next() {
+                *place = (node, new);
+            }
+        });
+        let retained = self.router.retained();
+        for (Wanted { group, inner, options, .. }, (node, new)) in legal().zip(added) {
+            let (group, inner, options) = (*group, &**inner, *options);
+            if new {
+                session.subscriptions.insert(node, group);
+            }
+            if let Some(stored) = session.stored_id() {
+                let image =
+                    SubscriptionImage { filter: inner.into(), group: group.map(Box::from), options, id };
+                self.clients.journal.record(Record::Subscribed(stored, Box::new(image)));
+            }
+            let asked = match options.retain_handling {
+                RetainHandling::Always => true,
+                RetainHandling::IfNew => new,
+                RetainHandling::Never => false,
+            };
+            // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; none for shared subscriptions
+            if asked && group.is_none() && retained.may_match(inner) {
+                session.replays.insert(inner.into(), Replay { options, id, cursor: Cursor::Start });
+            }
         }
-        let (node, new) = self.router.subscribe(inner, group, subscription);
-        if new {
-            session.subscriptions.insert(node, group);
+        drop(retained);
+        for &Wanted { filter, options, code: granted, .. } in legal() {
+            let event = Event::Subscribed { client_id: &session.client_id, filter, options, granted };
+            self.clients.observer.on(now, event);
         }
-        if let Some(stored) = session.stored_id() {
-            let image = SubscriptionImage { filter: inner.into(), group: group.map(Box::from), options, id };
-            self.clients.journal.record(Record::Subscribed(stored, Box::new(image)));
-        }
-        let wanted = match options.retain_handling {
-            RetainHandling::Always => true,
-            RetainHandling::IfNew => new,
-            RetainHandling::Never => false,
-        };
-        // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; none for shared subscriptions
-        if wanted && group.is_none() && self.router.retained().may_match(inner) {
-            session.replays.insert(inner.into(), Replay { options, id, cursor: Cursor::Start });
-        }
-        let granted = match options.qos {
-            Qos::AtMostOnce => ReasonCode::Success,
-            Qos::AtLeastOnce => ReasonCode::GrantedQos1,
-            Qos::ExactlyOnce => ReasonCode::GrantedQos2,
-        };
-        let event = Event::Subscribed { client_id: &session.client_id, filter, options, granted };
-        self.clients.observer.on(now, event);
-        Ok(granted)
     }
 
     /// Returns those for which the turn has no room.
@@ -372,6 +395,25 @@ impl Clients {
             0 => REPLAY_TOPICS / 4,
             max => (max / 2).clamp(1, REPLAY_TOPICS / 4),
         }
+    }
+}
+
+/// A filter of a SUBSCRIBE on its way into the index.
+struct Wanted<'a> {
+    filter: &'a str,
+    group: Option<&'a str>,
+    /// Without the group, with the mount point; empty where that is not legal.
+    inner: Cow<'a, str>,
+    options: SubscribeOptions,
+    /// The answer, if nothing else comes in between.
+    code: ReasonCode,
+}
+
+fn granted(qos: Qos) -> ReasonCode {
+    match qos {
+        Qos::AtMostOnce => ReasonCode::Success,
+        Qos::AtLeastOnce => ReasonCode::GrantedQos1,
+        Qos::ExactlyOnce => ReasonCode::GrantedQos2,
     }
 }
 

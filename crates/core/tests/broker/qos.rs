@@ -3,7 +3,7 @@
 use crate::bench::*;
 use grovemq_codec::{Connect, Packet, PacketType, Publish, ReasonCode};
 use grovemq_core::observe::Cause;
-use grovemq_core::{Limits, Settings};
+use grovemq_core::{Limits, Settings, take_held};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -291,4 +291,30 @@ fn bytes_in_flight_do_not_block_a_resumed_session() {
     assert_eq!(lines, ["CONNACK Success present", "PUBLISH t q1 #1 dup twelve bytes"]);
     assert_eq!(bench.feed("s", &ack(PacketType::PubAck, 1)), ["PUBLISH t q1 #2 twelve bytes"]);
     assert_eq!(bench.feed("s", &ack(PacketType::PubAck, 2)), ["PUBLISH t q1 #3 twelve bytes"]);
+}
+
+/// A session that ends with its connection keeps nothing of what it has sent, and counts its bytes all the same.
+#[test]
+fn what_cannot_be_sent_again_is_not_kept() {
+    let large = "x".repeat(1000);
+    for (subscriber, kept) in [(v5("s"), 0), (v3("s"), 0), (durable("s", 100), 1)] {
+        for qos in [1, 2] {
+            let limits = Limits { inflight_bytes_max: 2000, ..Limits::default() };
+            let mut bench = pair(with_limits(limits), v5("p"), subscriber.clone());
+            bench.take("s");
+            take_held();
+            bench.feed("p", &publish(qos, 1, "t", &large));
+            assert_eq!(bench.take("s"), [format!("PUBLISH t q{qos} #1 <1000>")]);
+            assert_eq!(take_held() / 1000, kept);
+            // the next one fits, the one after that waits, in memory
+            bench.feed("p", &publish(qos, 2, "t", &large));
+            bench.feed("p", &publish(qos, 3, "t", &large));
+            assert_eq!(bench.take("s").len(), 1);
+            assert_eq!(take_held() / 1000, kept + 1);
+            let answer = if qos == 1 { PacketType::PubAck } else { PacketType::PubRec };
+            let lines = bench.feed("s", &ack(answer, 1));
+            assert_eq!(lines.last(), Some(&format!("PUBLISH t q{qos} #3 <1000>")));
+            assert_eq!(take_held() / 1000, -1);
+        }
+    }
 }

@@ -423,3 +423,43 @@ fn c10_a_member_that_ends_with_messages_unanswered() {
         assert_eq!(bench.router.subscription_counts(), (0, 1));
     }
 }
+
+/// The same where its session ends with its connection, which else keeps nothing of what it has sent.
+#[test]
+fn c10_a_member_whose_session_ends_with_its_connection() {
+    let mut bench = Bench::new(with_limits(Limits { inflight_max: 2, ..Limits::default() }));
+    for name in ["p", "a", "b"] {
+        bench.connect(name, v5(name));
+    }
+    bench.feed("a", &subscribe(&[("own", options(1))]));
+    bench.feed("p", &publish(1, 1, "own", "mine"));
+    bench.feed("a", &subscribe(&[("$share/g/t", options(1))]));
+    for id in 2..5 {
+        bench.feed("p", &publish(1, id, "t", &id.to_string()));
+    }
+    assert_eq!(bench.take("a"), ["PUBLISH t q1 #2 2"]);
+    assert_eq!(bench.feed("a", &ack(PacketType::PubAck, 1)), ["PUBLISH t q1 #3 3"]);
+    bench.feed("b", &subscribe(&[("$share/g/t", options(1))]));
+    bench.cut("a");
+    assert_eq!(bench.take("b"), ["PUBLISH t q1 #1 2", "PUBLISH t q1 #2 3"]);
+    assert_eq!(bench.feed("b", &ack(PacketType::PubAck, 1)), ["PUBLISH t q1 #3 4"]);
+}
+
+/// A packet with more filters than there may be subscriptions, some of them known, not legal or named twice.
+#[test]
+fn many_filters_in_one_packet_up_to_the_limit() {
+    let mut bench = Bench::new(with_limits(Limits { subscriptions_max: 10, ..Limits::default() }));
+    bench.connect("s", v5("s"));
+    bench.feed("s", &subscribe(&[("known", options(0))]));
+    let names: Vec<String> = (0..12).map(|n| format!("a/b/{n}")).collect();
+    let mut filters: Vec<_> = names.iter().map(|name| (&**name, options(1))).collect();
+    filters.insert(3, ("known", options(2)));
+    filters.insert(5, ("a/#/b", options(1)));
+    filters.push(("a/b/0", options(0)));
+    let lines = bench.feed("s", &subscribe(&filters));
+    let mut expected = vec!["GrantedQos1"; 11];
+    (expected[3], expected[5]) = ("GrantedQos2", "TopicFilterInvalid");
+    expected.extend(["QuotaExceeded", "QuotaExceeded", "QuotaExceeded", "Success"]);
+    assert_eq!(lines, [format!("SUBACK #1 [{}]", expected.join(", "))]);
+    assert_eq!(bench.router.subscription_counts(), (10, 0));
+}
