@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::shell::{cargo, execute, output, program, succeeds, target};
 
@@ -85,6 +85,10 @@ impl Target {
     }
 }
 
+/// The oldest glibc for static programs. What reads files and asks DNS for names is in it; older ones load that from the
+/// machine that the program runs on, where it ends the program unless it is of the very same version.
+const STATIC_GLIBC_MIN: (u32, u32) = (2, 34);
+
 /// The program for this processor without any library of the system, and how that was done: with musl where that is
 /// installed, else with glibc.
 pub(crate) fn build_static() -> Result<(PathBuf, &'static str)> {
@@ -94,10 +98,24 @@ pub(crate) fn build_static() -> Result<(PathBuf, &'static str)> {
         execute(build.args(["--target", &musl]))?;
         return Ok((binary(&musl), "musl"));
     }
+    let version = output(&mut program("getconf", &["GNU_LIBC_VERSION"]))?;
+    ensure!(
+        glibc(&version).is_some_and(|version| version >= STATIC_GLIBC_MIN),
+        "a static program wants musl, or glibc {}.{}: here is {}",
+        STATIC_GLIBC_MIN.0,
+        STATIC_GLIBC_MIN.1,
+        version.trim()
+    );
     let gnu = Target::here()?.triple;
     // a target by name, so that the flags are not for build scripts and macros
     execute(build.args(["--target", gnu]).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
     Ok((binary(gnu), "glibc"))
+}
+
+/// As `getconf` tells it.
+fn glibc(told: &str) -> Option<(u32, u32)> {
+    let mut parts = told.trim().strip_prefix("glibc ")?.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??))
 }
 
 fn release(how: &str) -> Command {
@@ -119,4 +137,19 @@ fn has_zigbuild() -> bool {
 
 fn starts(compiler: &str) -> bool {
     succeeds(&mut program(compiler, &["--version"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_glibc_are_numbers() {
+        assert_eq!(glibc("glibc 2.36\n"), Some((2, 36)));
+        assert_eq!(glibc("glibc 2.40.9000"), Some((2, 40)));
+        assert!(glibc("glibc 2.9") < Some(STATIC_GLIBC_MIN));
+        for other in ["", "glibc", "undefined\n", "glibc 2"] {
+            assert_eq!(glibc(other), None, "{other:?}");
+        }
+    }
 }
