@@ -2,7 +2,8 @@
 //!
 //! The first argument says which command is meant (`grovemq pub …`), or the name by which the program is called
 //! does (`mosquitto_pub …`, by a link).
-#![forbid(unsafe_code)]
+// only `static_names` has some, which is a part of static programs and of tests
+#![cfg_attr(not(all(target_env = "gnu", any(target_feature = "crt-static", test))), forbid(unsafe_code))]
 
 mod bench;
 #[cfg(unix)]
@@ -31,6 +32,8 @@ mod screen;
 mod service;
 mod signal;
 mod srv;
+#[cfg(all(target_env = "gnu", any(target_feature = "crt-static", test)))]
+mod static_names;
 mod store;
 mod subscribe;
 mod tally;
@@ -261,6 +264,12 @@ pub(crate) struct Call {
 }
 
 fn main() -> ExitCode {
+    #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+    if !static_names::ask_files_and_dns() {
+        // with others a lookup could end the program anywhere
+        complain("Error: Unable to tell the C library where to look up names.");
+        return Exit::FAILURE.into();
+    }
     let mut args = std::env::args_os();
     let called = args.next().unwrap_or_default();
     run(&called, args.collect()).into()

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::shell::{cargo, execute, output, program, succeeds, target};
 
@@ -85,19 +85,46 @@ impl Target {
     }
 }
 
-/// The program for this processor without any library of the system, and how that was done: with musl where that is
-/// installed, else with glibc.
+/// The oldest glibc for static programs. What reads files and asks DNS for names is in it; older ones load that from the
+/// machine that the program runs on, where it ends the program unless it is of the very same version.
+const STATIC_GLIBC_MIN: (u32, u32) = (2, 34);
+
+/// getrandom looks its function up by name while the program runs, which finds nothing in a static one with glibc; then it
+/// reads /dev/urandom, which an empty root does not have.
+const STATIC_FLAGS: &str = r#"-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom""#;
+
+/// The program for this processor without any library of the system, and how that was done: with glibc, whose allocator
+/// is much the faster (docs/adr/0015), or with musl where that alone will do.
 pub(crate) fn build_static() -> Result<(PathBuf, &'static str)> {
-    let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let mut build = release("build");
-    if has_standard_library(&musl) && starts("musl-gcc") {
-        execute(build.args(["--target", &musl]))?;
-        return Ok((binary(&musl), "musl"));
+    if has_static_glibc() {
+        let gnu = Target::here()?.triple;
+        // a target by name, so that the flags are not for build scripts and macros
+        execute(build.args(["--target", gnu]).env("RUSTFLAGS", STATIC_FLAGS))?;
+        return Ok((binary(gnu), "glibc"));
     }
-    let gnu = Target::here()?.triple;
-    // a target by name, so that the flags are not for build scripts and macros
-    execute(build.args(["--target", gnu]).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-    Ok((binary(gnu), "glibc"))
+    let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    ensure!(
+        has_standard_library(&musl) && starts("musl-gcc"),
+        "neither glibc {}.{} or later with its libc.a is installed, nor musl-gcc and Rust's {musl}",
+        STATIC_GLIBC_MIN.0,
+        STATIC_GLIBC_MIN.1
+    );
+    execute(build.args(["--target", &musl]))?;
+    Ok((binary(&musl), "musl"))
+}
+
+fn has_static_glibc() -> bool {
+    let version = output(&mut program("getconf", &["GNU_LIBC_VERSION"])).unwrap_or_default();
+    // the compiler gives the bare name back if it knows no such file
+    let archive = output(&mut program("cc", &["-print-file-name=libc.a"])).unwrap_or_default();
+    glibc(&version).is_some_and(|version| version >= STATIC_GLIBC_MIN) && archive.contains('/')
+}
+
+/// As `getconf` tells it.
+fn glibc(told: &str) -> Option<(u32, u32)> {
+    let mut parts = told.trim().strip_prefix("glibc ")?.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??))
 }
 
 fn release(how: &str) -> Command {
@@ -119,4 +146,19 @@ fn has_zigbuild() -> bool {
 
 fn starts(compiler: &str) -> bool {
     succeeds(&mut program(compiler, &["--version"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_glibc_are_numbers() {
+        assert_eq!(glibc("glibc 2.36\n"), Some((2, 36)));
+        assert_eq!(glibc("glibc 2.40.9000"), Some((2, 40)));
+        assert!(glibc("glibc 2.9") < Some(STATIC_GLIBC_MIN));
+        for other in ["", "glibc", "undefined\n", "glibc 2"] {
+            assert_eq!(glibc(other), None, "{other:?}");
+        }
+    }
 }
