@@ -3,8 +3,8 @@
 use crate::acceptor::Acceptor;
 use crate::inbox::{Arrival, Inbox, Letter, Permit};
 use crate::limits::{
-    CROWDED_PAUSE, EVENTS, FILTERS_AT_ONCE, FILTERS_PER_TURN, GATHER_BYTES, GATHERED_BYTES, LISTING_MAX,
-    MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX, TRIM_PERIOD, TURN_BYTES,
+    CROWDED_PAUSE, EVENTS, FILTERS_AT_ONCE, FILTERS_PER_TURN, GATHER_BYTES, GATHERED_BYTES, LENT_DELIVERIES,
+    LISTING_MAX, MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX, TRIM_PERIOD, TURN_BYTES,
 };
 use crate::logins::{LoginJob, Logins};
 use crate::memory::Memory;
@@ -15,11 +15,11 @@ use grovemq_core::observe::Cause;
 use grovemq_core::{Action, Batch, Key, Next, Shard, Time, Verdict};
 use grovemq_net::Stream;
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The token of the inbox; connections have their slot's number.
@@ -76,10 +76,13 @@ impl Neighbours {
     }
 }
 
+/// Its thread has it while it is awake. While that sleeps, another shard with a message for it may take a turn in its place:
+/// a sleeping thread is back only after many times what the turn takes.
+#[expect(clippy::struct_excessive_bools, reason = "what has happened, each by itself")]
 pub(crate) struct EventLoop {
     id: usize,
     shard: Shard,
-    poll: Poll,
+    registry: Registry,
     inbox: Arc<Inbox>,
     neighbours: Neighbours,
     epoch: Instant,
@@ -100,8 +103,16 @@ pub(crate) struct EventLoop {
     trim_at: Option<Time>,
     /// One loop has it.
     acceptor: Option<Box<Acceptor>>,
+    /// Taken out of the inbox.
+    letters: Vec<Letter>,
     /// From other shards, in its order; of the first, some may be done.
     mail: VecDeque<Batch>,
+    /// The thread sleeps until then at most.
+    wakes_at: Option<Time>,
+    /// Another thread has this turn.
+    lent: bool,
+    /// Other shards' messages have had many receivers lately: nobody else's thread should send to all of them.
+    has_many: bool,
     last_turn: bool,
     stopping: bool,
 }
@@ -110,7 +121,7 @@ impl EventLoop {
     pub(crate) fn new(
         id: usize,
         shard: Shard,
-        poll: Poll,
+        registry: Registry,
         neighbours: Neighbours,
         epoch: Instant,
     ) -> Option<Self> {
@@ -118,7 +129,7 @@ impl EventLoop {
         Some(Self {
             id,
             shard,
-            poll,
+            registry,
             inbox,
             neighbours,
             epoch,
@@ -132,74 +143,126 @@ impl EventLoop {
             turn_bytes: 0,
             trim_at: None,
             acceptor: None,
+            letters: Vec::new(),
             mail: VecDeque::new(),
+            wakes_at: None,
+            lent: false,
+            has_many: false,
             last_turn: false,
             stopping: false,
         })
     }
 
     /// Runs until [`Letter::Stop`].
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(this: &Mutex<Self>, mut poll: Poll) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
-        let mut letters = Vec::new();
         let mut arrivals = Vec::new();
-        while !self.stopping {
-            self.sleep(&mut events)?;
-            let now = self.now();
-            self.shard.start_turn();
-            self.shard.allow_filters(FILTERS_AT_ONCE);
-            if let Some(persistence) = &self.neighbours.persistence {
-                self.shard.set_store_behind(persistence.is_behind());
+        let mut event_loop = lock(this);
+        while !event_loop.stopping {
+            let timeout = event_loop.timeout();
+            let is_short = timeout == Some(Duration::ZERO);
+            if is_short || !event_loop.finds_work(&mut poll, &mut events)? {
+                let sleeps = !is_short && event_loop.fall_asleep();
+                drop(event_loop);
+                let result = wait(&mut poll, &mut events, if sleeps { timeout } else { Some(Duration::ZERO) });
+                event_loop = lock(this);
+                event_loop.inbox.wake_up();
+                result?;
             }
-            self.shard.set_memory_short(self.neighbours.memory.is_short(now));
-            self.inbox.collect(&mut letters);
-            for letter in letters.drain(..) {
-                self.on_letter(now, letter)?;
-            }
-            self.deal_with_mail(now, MAIL_DELIVERIES);
-            for event in &events {
-                let token = event.token();
-                if token != WAKE && !self.acceptor.as_mut().is_some_and(|a| a.on_event(token)) {
-                    self.on_event(now, event);
-                }
-            }
-            if let Some(acceptor) = &mut self.acceptor {
-                acceptor.accept(self.poll.registry(), now, &mut arrivals);
-            }
-            for arrival in arrivals.drain(..) {
-                self.shard.announce(now, arrival.peer);
-                self.open(now, arrival, Vec::new());
-            }
-            if now >= self.paused_until {
-                for key in core::mem::take(&mut self.paused) {
-                    if let Some(wire) = wire(&mut self.wires, key) {
-                        wire.paused = false;
-                        self.enqueue(key);
-                    }
-                }
-            }
-            if self.trim_at.is_none() && !self.ready.is_empty() {
-                self.trim_at = Some(now + TRIM_PERIOD);
-            }
-            if !self.is_crowded() {
-                self.turn_bytes = 0;
-                for _ in 0..self.ready.len() {
-                    let Some(key) = self.ready.pop_front() else { break };
-                    self.serve(now, key);
-                    if self.turn_bytes >= TURN_BYTES {
-                        break;
-                    }
-                }
-            }
-            self.settle(now);
-            self.work(now);
-            self.neighbours.memory.add();
-            if self.trim_at.is_some_and(|at| at <= now) {
-                letters = Vec::new();
-                self.trim();
-            }
+            event_loop.turn(&events, &mut arrivals)?;
         }
         Ok(())
+    }
+
+    fn turn(&mut self, events: &Events, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
+        let now = self.now();
+        self.begin_turn(now);
+        self.shard.allow_filters(FILTERS_AT_ONCE);
+        self.inbox.collect(&mut self.letters);
+        let mut letters = core::mem::take(&mut self.letters);
+        for letter in letters.drain(..) {
+            self.on_letter(now, letter)?;
+        }
+        self.letters = letters;
+        self.deal_with_mail(now, MAIL_DELIVERIES);
+        for event in events {
+            let token = event.token();
+            if token != WAKE && !self.acceptor.as_mut().is_some_and(|a| a.on_event(token)) {
+                self.on_event(now, event);
+            }
+        }
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.accept(&self.registry, now, arrivals);
+        }
+        for arrival in arrivals.drain(..) {
+            self.shard.announce(now, arrival.peer);
+            self.open(now, arrival, Vec::new());
+        }
+        if now >= self.paused_until {
+            for key in core::mem::take(&mut self.paused) {
+                if let Some(wire) = wire(&mut self.wires, key) {
+                    wire.paused = false;
+                    self.enqueue(key);
+                }
+            }
+        }
+        if self.trim_at.is_none() && !self.ready.is_empty() {
+            self.trim_at = Some(now + TRIM_PERIOD);
+        }
+        if !self.is_crowded() {
+            self.turn_bytes = 0;
+            for _ in 0..self.ready.len() {
+                let Some(key) = self.ready.pop_front() else { break };
+                self.serve(now, key);
+                if self.turn_bytes >= TURN_BYTES {
+                    break;
+                }
+            }
+        }
+        self.settle(now);
+        self.work(now);
+        self.neighbours.memory.add();
+        if self.trim_at.is_some_and(|at| at <= now) {
+            *arrivals = Vec::new();
+            self.trim();
+        }
+        Ok(())
+    }
+
+    fn begin_turn(&mut self, now: Time) {
+        self.shard.start_turn();
+        if let Some(persistence) = &self.neighbours.persistence {
+            self.shard.set_store_behind(persistence.is_behind());
+        }
+        self.shard.set_memory_short(self.neighbours.memory.is_short(now));
+    }
+
+    /// A turn in place of this loop's thread, which sleeps, for few messages of other shards. `false`: there is more to do, and
+    /// it has to be woken.
+    pub(crate) fn lent_turn(&mut self) -> bool {
+        if self.has_many || self.stopping {
+            return false;
+        }
+        self.inbox.collect(&mut self.letters);
+        let is_little = |l: &Letter| matches!(l, Letter::Mail(batch) if batch.len() <= LENT_DELIVERIES as usize);
+        if !self.letters.iter().all(is_little) {
+            return false;
+        }
+        let now = self.now();
+        self.begin_turn(now);
+        self.shard.allow_filters(0);
+        for letter in self.letters.drain(..) {
+            if let Letter::Mail(batch) = letter {
+                self.mail.push_back(batch);
+            }
+        }
+        self.lent = true;
+        self.deal_with_mail(now, LENT_DELIVERIES);
+        self.settle(now);
+        self.lent = false;
+        self.neighbours.memory.add();
+        let in_time = self.deadline().is_none_or(|at| self.wakes_at.is_some_and(|wakes| wakes <= at));
+        in_time && !self.is_busy() && self.ready.is_empty() && self.later.is_empty() && self.inbox.fall_asleep()
     }
 
     /// What takes long and is done in slices, and what has its time: all that others sent is on its way now.
@@ -226,58 +289,54 @@ impl EventLoop {
         Time(u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let timeout = if self.shard.has_work()
-            || !self.mail.is_empty()
-            || self.acceptor.as_ref().is_some_and(|a| a.is_busy())
-        {
+    /// Until the next turn; `None`: until somebody wakes the loop.
+    fn timeout(&self) -> Option<Duration> {
+        if self.is_busy() {
             Some(Duration::ZERO)
         } else if !self.ready.is_empty() || !self.later.is_empty() {
             Some(if self.is_crowded() { CROWDED_PAUSE } else { Duration::ZERO })
         } else {
             let now = self.now();
             // one millisecond more, so that the deadline has passed on waking
-            let paused = (!self.paused.is_empty()).then_some(self.paused_until);
-            let retry = self.acceptor.as_ref().and_then(|a| a.next_timeout());
-            let others =
-                paused.into_iter().chain(retry).chain(self.trim_at).chain(self.neighbours.memory.next_look());
-            let next = self.shard.next_timeout().into_iter().chain(others).min();
-            next.map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
-        };
-        if timeout != Some(Duration::ZERO) && self.finds_work(events)? {
-            return Ok(());
+            self.deadline().map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
         }
-        let timeout = if timeout == Some(Duration::ZERO) || !self.inbox.fall_asleep() {
-            Some(Duration::ZERO)
-        } else {
-            timeout
-        };
-        let result = self.poll(events, timeout);
-        self.inbox.wake_up();
-        result
+    }
+
+    /// There is something to do even if nobody sends anything.
+    fn is_busy(&self) -> bool {
+        self.shard.has_work()
+            || !self.mail.is_empty()
+            || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_busy())
+    }
+
+    /// When there is something to do at the latest.
+    fn deadline(&self) -> Option<Time> {
+        let paused = (!self.paused.is_empty()).then_some(self.paused_until);
+        let retry = self.acceptor.as_ref().and_then(|acceptor| acceptor.next_timeout());
+        let memory = self.neighbours.memory.next_look();
+        [self.shard.next_timeout(), paused, retry, self.trim_at, memory].into_iter().flatten().min()
+    }
+
+    /// `false` when there is post and the loop must not.
+    fn fall_asleep(&mut self) -> bool {
+        self.wakes_at = self.deadline();
+        self.inbox.fall_asleep()
     }
 
     /// Looks for events and post for a while (`busy_poll`), since being woken takes longer than what there is to do then.
-    fn finds_work(&mut self, events: &mut Events) -> io::Result<bool> {
+    fn finds_work(&self, poll: &mut Poll, events: &mut Events) -> io::Result<bool> {
         let patience = self.neighbours.busy_poll;
         if patience.is_zero() {
             return Ok(false);
         }
         let begin = Instant::now();
         while begin.elapsed() < patience {
-            self.poll(events, Some(Duration::ZERO))?;
+            wait(poll, events, Some(Duration::ZERO))?;
             if !events.is_empty() || self.inbox.has_post() {
                 return Ok(true);
             }
         }
         Ok(false)
-    }
-
-    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(events, timeout) {
-            Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
-            _ => Ok(()),
-        }
     }
 
     /// Delivers what other shards sent, up to about so many deliveries: the rest has to wait until what these brought is
@@ -298,6 +357,9 @@ impl EventLoop {
                 sender.give_back(batch);
             }
         }
+        if messages > 0 {
+            self.has_many = deliveries - budget > LENT_DELIVERIES || budget == 0;
+        }
         self.inbox.dealt_with(messages);
     }
 
@@ -314,17 +376,17 @@ impl EventLoop {
                 self.open(now, arrival, Vec::new());
             }
             Letter::Doors(mut acceptor) => {
-                acceptor.register(self.poll.registry())?;
+                acceptor.register(&self.registry)?;
                 self.acceptor = Some(acceptor);
             }
             Letter::TakeDoors(listeners, reply) => {
-                let doors = self.acceptor.as_mut().map(|a| a.take(self.poll.registry(), &listeners));
+                let doors = self.acceptor.as_mut().map(|a| a.take(&self.registry, &listeners));
                 // who asked may have stopped waiting
                 drop(reply.send(doors.unwrap_or_default()));
             }
             Letter::ChangeDoors(change) => {
                 if let Some(acceptor) = &mut self.acceptor {
-                    acceptor.change(self.poll.registry(), *change);
+                    acceptor.change(&self.registry, *change);
                 }
             }
             Letter::Settings(settings, revoked, reply) => {
@@ -401,7 +463,7 @@ impl EventLoop {
     fn watch(&mut self, now: Time, key: Key) {
         let Some(wire) = wire(&mut self.wires, key) else { return };
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut wire.stream, Token(key.index as usize), interest).is_err() {
+        if self.registry.register(&mut wire.stream, Token(key.index as usize), interest).is_err() {
             self.shard.handle_closed(now, key, Cause::StreamError);
         }
     }
@@ -553,7 +615,8 @@ impl EventLoop {
             let Ok(shard) = u16::try_from(to) else { break };
             if let (Some(batch), Some(inbox)) = (self.shard.poll_mail(shard), self.neighbours.inboxes.get(to))
             {
-                inbox.post(Letter::Mail(core::mem::replace(batch, self.inbox.spare())));
+                let mail = Letter::Mail(core::mem::replace(batch, self.inbox.spare()));
+                if self.lent { inbox.post(mail) } else { inbox.hand_over(mail) }
             }
         }
     }
@@ -563,6 +626,7 @@ impl EventLoop {
         self.trim_at = None;
         self.shard.trim();
         self.inbox.trim();
+        self.letters.shrink_to_fit();
         self.mail.shrink_to_fit();
         self.ready.shrink_to_fit();
         self.later.shrink_to_fit();
@@ -590,7 +654,7 @@ impl EventLoop {
                     if let Some(place) = self.fresh.iter().position(|k| *k == key) {
                         self.fresh.swap_remove(place);
                     } else {
-                        self.poll.registry().deregister(&mut wire.stream).ok();
+                        self.registry.deregister(&mut wire.stream).ok();
                     }
                     let identity = self.shard.identity(key).map(Into::into);
                     let (stream, permit, readable) = (wire.stream, wire.permit, wire.readable);
@@ -664,6 +728,17 @@ impl EventLoop {
     fn take(&mut self, key: Key) -> Option<Wire> {
         let place = self.wires.get_mut(key.index as usize)?;
         if place.as_ref()?.key == key { place.take() } else { None }
+    }
+}
+
+fn lock(event_loop: &Mutex<EventLoop>) -> MutexGuard<'_, EventLoop> {
+    event_loop.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait(poll: &mut Poll, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    match poll.poll(events, timeout) {
+        Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where an event loop gets its post: new connections, verdicts, other shards' messages.
 
 use crate::acceptor::{Acceptor, Door, DoorChange};
+use crate::event_loop::EventLoop;
 use crate::limits::{INBOX_MESSAGES_MAX, SPARE_BATCH_BYTES_MAX, SPARE_BATCHES_MAX};
 use grovemq_codec::Qos;
 use grovemq_core::observe::{Census, Peer, Stats};
@@ -10,7 +11,7 @@ use mio::Waker;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// A piece of post.
 #[derive(Debug)]
@@ -96,6 +97,8 @@ pub(crate) struct Inbox {
     messages: AtomicUsize,
     asleep: AtomicBool,
     waker: Waker,
+    /// Whose it is.
+    owner: OnceLock<Weak<Mutex<EventLoop>>>,
 }
 
 impl Inbox {
@@ -106,27 +109,61 @@ impl Inbox {
             messages: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             waker,
+            owner: OnceLock::new(),
         }
     }
 
+    /// Its loop may have turns taken for it from now on.
+    pub(crate) fn set_owner(&self, owner: Weak<Mutex<EventLoop>>) {
+        // nobody sets it twice
+        drop(self.owner.set(owner));
+    }
+
     pub(crate) fn post(&self, letter: Letter) {
+        if self.put(letter) {
+            self.wake();
+        }
+    }
+
+    /// The same for what may be little: if the loop sleeps, its turn is taken here and now.
+    pub(crate) fn hand_over(&self, letter: Letter) {
+        if self.put(letter) && !self.take_turn() {
+            self.wake();
+        }
+    }
+
+    fn take_turn(&self) -> bool {
+        let owner = self.owner.get().and_then(Weak::upgrade);
+        // its thread may be about to fall asleep, or awake again
+        owner.is_some_and(|owner| owner.try_lock().is_ok_and(|mut event_loop| event_loop.lent_turn()))
+    }
+
+    fn wake(&self) {
+        // a failed wake-up costs the loop one of its regular rounds
+        self.waker.wake().ok();
+    }
+
+    /// Whether the loop was asleep. Nobody else is told so until it is again.
+    fn put(&self, letter: Letter) -> bool {
         if let Letter::Mail(batch) = &letter {
             self.messages.fetch_add(batch.len(), Ordering::Relaxed);
         }
         lock(&self.letters).push(letter);
-        if self.asleep.swap(false, Ordering::SeqCst) {
-            // a failed wake-up costs the loop one of its regular rounds
-            self.waker.wake().ok();
-        }
+        self.asleep.swap(false, Ordering::SeqCst)
     }
 
     pub(crate) fn has_post(&self) -> bool {
         !lock(&self.letters).is_empty()
     }
 
-    /// Moves all post to `into`.
+    /// Moves all post to the end of `into`.
     pub(crate) fn collect(&self, into: &mut Vec<Letter>) {
-        core::mem::swap(&mut *lock(&self.letters), into);
+        let mut letters = lock(&self.letters);
+        if into.is_empty() {
+            core::mem::swap(&mut *letters, into);
+        } else {
+            into.append(&mut letters);
+        }
     }
 
     /// An empty batch to send, with the memory of an earlier one if there is one.

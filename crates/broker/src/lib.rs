@@ -60,7 +60,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
@@ -398,8 +398,13 @@ fn start_shards(
         .map(|poll| Ok(Arc::new(Inbox::new(Waker::new(poll.registry(), WAKE)?))))
         .collect::<io::Result<Vec<_>>>()?;
     for (id, (shard, poll)) in shards.into_iter().zip(polls).enumerate() {
-        if let Some(event_loop) = EventLoop::new(id, shard, poll, neighbours.clone(), epoch) {
-            threads.push(spawn(&format!("shard-{id}"), log, move || event_loop.run())?);
+        let registry = poll.registry().try_clone()?;
+        if let Some(event_loop) = EventLoop::new(id, shard, registry, neighbours.clone(), epoch)
+            && let Some(inbox) = neighbours.inboxes.get(id)
+        {
+            let event_loop = Arc::new(Mutex::new(event_loop));
+            inbox.set_owner(Arc::downgrade(&event_loop));
+            threads.push(spawn(&format!("shard-{id}"), log, move || EventLoop::run(&event_loop, poll))?);
         }
     }
     Ok(neighbours)

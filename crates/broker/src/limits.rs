@@ -21,6 +21,8 @@ pub(crate) const EVENTS: usize = 1024;
 pub(crate) const INBOX_MESSAGES_MAX: usize = 4000;
 /// Deliveries of other shards' messages in one turn; then what they brought is sent, and others have their turn.
 pub(crate) const MAIL_DELIVERIES: u32 = 1000;
+/// Messages, and deliveries, for a shard that sleeps which another one takes care of itself: about what it takes to wake a thread.
+pub(crate) const LENT_DELIVERIES: u32 = 16;
 /// Emptied batches kept for the next ones, and the memory each may keep.
 pub(crate) const SPARE_BATCHES_MAX: usize = 8;
 pub(crate) const SPARE_BATCH_BYTES_MAX: usize = 512 << 10;
