@@ -1,4 +1,4 @@
-//! How soon a program is ready, how soon it is done, and how much room it takes: ours and Debian's in turns.
+//! How soon a program is ready, how soon it is done, and how much room it takes: ours, Debian's and the floor in turns.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -36,7 +36,7 @@ struct Samples {
 /// A row for each measure; brokers other than ours and Debian's do not read this configuration.
 pub(super) fn measure(programs: &[(Peer, PathBuf)], times: usize) -> Result<Vec<Row>> {
     let here: Vec<_> =
-        programs.iter().filter(|(peer, _)| matches!(peer, Peer::Ours | Peer::Debian)).collect();
+        programs.iter().filter(|(peer, _)| matches!(peer, Peer::Ours | Peer::Debian | Peer::Floor)).collect();
     let mut all: Vec<Samples> = here.iter().map(|_| Samples::default()).collect();
     for _ in 0..times {
         for ((peer, path), samples) in here.iter().zip(&mut all) {
@@ -68,8 +68,13 @@ fn once(peer: Peer, path: &Path, samples: &mut Samples) -> Result<()> {
     let dir = tempfile::tempdir()?;
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777))?;
     let address = lab(dir.path())?;
-    let mut command = program(path, if peer == Peer::Ours { &["broker"] } else { &[] });
-    command.args(["-c", "mosquitto.conf"]).current_dir(dir.path()).stdin(Stdio::null());
+    let mut command = program(path, &[]);
+    match peer {
+        Peer::Ours => command.args(["broker", "-c", "mosquitto.conf"]),
+        Peer::Floor => command.arg(address.to_string()),
+        _ => command.args(["-c", "mosquitto.conf"]),
+    };
+    command.current_dir(dir.path()).stdin(Stdio::null());
     let started = Instant::now();
     let mut broker = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
     while connect(address).is_none() {
@@ -83,10 +88,13 @@ fn once(peer: Peer, path: &Path, samples: &mut Samples) -> Result<()> {
     samples.resting_kib.extend(resident(broker.0.id()));
     let mut publish = match peer {
         Peer::Ours => program(path, &["pub"]),
+        Peer::Floor => program(path, &["pub", &address.to_string()]),
         _ => program(peers::debian("mosquitto_pub", "mosquitto-clients")?, &[]),
     };
-    let port = address.port().to_string();
-    publish.args(["-h", "127.0.0.1", "-p", &port, "-u", "user1", "-P", "iotlab", "-t", "a", "-m", "b"]);
+    if peer != Peer::Floor {
+        let port = address.port().to_string();
+        publish.args(["-h", "127.0.0.1", "-p", &port, "-u", "user1", "-P", "iotlab", "-t", "a", "-m", "b"]);
+    }
     samples.publish_ms.push(timed(&mut publish)?);
     Ok(())
 }
