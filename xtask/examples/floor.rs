@@ -22,8 +22,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 
 const LISTENER: Token = Token(usize::MAX);
-/// Bytes per read: the first of a connection, and the most of one that has so much.
-const READ: Range<usize> = 4 << 10..256 << 10;
+/// Bytes per read: the first of a connection, and the most of one that has so much. Less costs more where messages are large.
+const READ: Range<usize> = 4 << 10..1 << 20;
 /// The most that the kernel takes in one write.
 const SLICES_MAX: usize = 1024;
 
@@ -100,7 +100,8 @@ struct Floor {
 
 struct Connection {
     stream: TcpStream,
-    v5: bool,
+    /// Bytes of the properties that are none: 1 in MQTT 5.
+    properties: usize,
     /// The PUBLISH before.
     like: Publish,
     /// Answers, and what the kernel did not take; what is before `sent` it has.
@@ -143,7 +144,7 @@ impl Floor {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
             self.connections.push(Some(Connection {
                 stream,
-                v5: false,
+                properties: 0,
                 like: Publish::default(),
                 out: Vec::new(),
                 sent: 0,
@@ -242,14 +243,14 @@ impl Floor {
         let Some(connection) = &mut self.connections[id] else { return false };
         match first >> 4 {
             1 => {
-                connection.v5 = body[6] == 5;
-                out.extend_from_slice(if connection.v5 { &[0x20, 3, 0, 0, 0] } else { &[0x20, 2, 0, 0] });
+                connection.properties = usize::from(body[6] == 5);
+                out.extend_from_slice(if body[6] == 5 { &[0x20, 3, 0, 0, 0] } else { &[0x20, 2, 0, 0] });
             }
             // PUBREC by PUBREL, that by PUBCOMP
             5 => out.extend([0x62, 2, body[0], body[1]]),
             6 => out.extend([0x70, 2, body[0], body[1]]),
             8 => {
-                let properties = usize::from(connection.v5);
+                let properties = connection.properties;
                 let mut filters = &body[2 + properties..];
                 let mut codes = Vec::new();
                 while !filters.is_empty() {
