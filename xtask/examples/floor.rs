@@ -405,3 +405,71 @@ fn extent(bytes: &[u8]) -> Option<(usize, usize)> {
 fn text(bytes: &[u8]) -> &[u8] {
     &bytes[2..2 + usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    const CONNECT: &[u8] = b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01p";
+
+    /// Connected to a floor of its own, like all that get this address.
+    fn client(address: SocketAddr) -> TcpStream {
+        let mut stream = (0..500)
+            .find_map(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                TcpStream::connect(address).ok()
+            })
+            .expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(CONNECT).unwrap();
+        expect(&mut stream, &[0x20, 2, 0, 0]);
+        stream
+    }
+
+    fn expect(stream: &mut TcpStream, bytes: &[u8]) {
+        let mut got = vec![0; bytes.len()];
+        stream.read_exact(&mut got).unwrap();
+        assert!(got == bytes, "{:?} is not {:?}", &got[..got.len().min(40)], &bytes[..bytes.len().min(40)]);
+    }
+
+    fn start() -> SocketAddr {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        std::thread::spawn(move || serve(address));
+        address
+    }
+
+    #[test]
+    fn what_is_published_comes_out_as_it_went_in() {
+        let address = start();
+        let (mut exact, mut wide) = (client(address), client(address));
+        exact.write_all(b"\x82\x08\0\x01\0\x03a/b\x01").unwrap();
+        wide.write_all(b"\x82\x08\0\x02\0\x03a/#\x01").unwrap();
+        expect(&mut exact, &[0x90, 3, 0, 1, 1]);
+        expect(&mut wide, &[0x90, 3, 0, 2, 1]);
+        // more than one read and one write take
+        let large = [&b"\x32\x87\x80\xc0\x01\0\x03a/b\0\x07"[..], &vec![7; 3 << 20]].concat();
+        let (small, other) = (b"\x32\x08\0\x03a/b\0\x08x", b"\x32\x08\0\x03a/c\0\x09x");
+        let all = [small.repeat(100), large.clone(), small.to_vec()].concat();
+        let mut publisher = client(address);
+        let mut sender = publisher.try_clone().unwrap();
+        let sent = [&all[..], other].concat();
+        let sending =
+            std::thread::spawn(move || sent.chunks(99_991).try_for_each(|part| sender.write_all(part)));
+        expect(&mut exact, &all);
+        expect(&mut wide, &[&all[..], other].concat());
+        sending.join().unwrap().unwrap();
+        let acknowledged = [[0x40, 2, 0, 8].repeat(100), vec![0x40, 2, 0, 7, 0x40, 2, 0, 8, 0x40, 2, 0, 9]];
+        expect(&mut publisher, &acknowledged.concat());
+    }
+
+    #[test]
+    fn acknowledgements_are_answered_and_the_end_is_an_end() {
+        let address = start();
+        let mut stream = client(address);
+        stream.write_all(b"\x34\x08\0\x03a/b\0\x07x\x62\x02\0\x07\x50\x02\0\x08\xe0\0").unwrap();
+        expect(&mut stream, b"\x50\x02\0\x07\x70\x02\0\x07\x62\x02\0\x08");
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        publish(address).unwrap();
+    }
+}

@@ -195,7 +195,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "fanout-1000",
         title: "QoS 0, 1→1000",
         mqload: &["throughput", "--subscribers", "1000"],
-        messages: 300,
+        messages: 150,
         peers: WITH_FLOOR,
         ..PLAIN
     },
@@ -253,7 +253,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "large",
         title: "64 KiB, 1→4",
         mqload: &["throughput", "--payload", "65536", "--subscribers", "4", "--window", "200"],
-        messages: 4_000,
+        messages: 2_000,
         peers: WITH_FLOOR,
         ..PLAIN
     },
@@ -261,7 +261,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "huge",
         title: "1 MiB, 1→1",
         mqload: &["throughput", "--payload", "1048576", "--window", "8"],
-        messages: 500,
+        messages: 250,
         peers: WITH_FLOOR,
         ..PLAIN
     },

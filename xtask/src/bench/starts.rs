@@ -31,6 +31,7 @@ struct Samples {
     ready_ms: Vec<f64>,
     resting_kib: Vec<f64>,
     publish_ms: Vec<f64>,
+    size_mib: Vec<f64>,
 }
 
 /// A row for each measure; brokers other than ours and Debian's do not read this configuration.
@@ -43,23 +44,23 @@ pub(super) fn measure(programs: &[(Peer, PathBuf)], times: usize) -> Result<Vec<
             once(*peer, path, samples).with_context(|| format!("{} in the lab", peer.name()))?;
         }
     }
-    let row = |figure, unit, of: &dyn Fn(&Samples, &Path) -> Option<f64>| Row {
+    let row = |figure, unit, of: &dyn Fn(&Samples) -> &Vec<f64>| Row {
         scenario: NAME,
         title: "start, with the lab's configuration",
         figure,
         unit,
         better: Better::Less,
-        values: here.iter().zip(&all).filter_map(|((peer, path), s)| Some((*peer, of(s, path)?))).collect(),
-    };
-    let size = |path: &Path| {
-        let kib = std::fs::metadata(path).ok()?.len() >> 10;
-        Some(f64::from(u32::try_from(kib).ok()?) / 1024.0)
+        values: here
+            .iter()
+            .zip(&all)
+            .filter_map(|((peer, _), s)| Some((*peer, median(of(s).clone())?)))
+            .collect(),
     };
     Ok(vec![
-        row("ready", "ms from exec to the first CONNACK", &|s, _| median(s.ready_ms.clone())),
-        row("resting", "KiB resident with nobody there", &|s, _| median(s.resting_kib.clone())),
-        row("publish", "ms of a publishing program", &|s, _| median(s.publish_ms.clone())),
-        row("size", "MiB of the program", &|_, path| size(path)),
+        row("ready", "ms from exec to the first CONNACK", &|s| &s.ready_ms),
+        row("resting", "KiB resident with nobody there", &|s| &s.resting_kib),
+        row("publish", "ms of a publishing program", &|s| &s.publish_ms),
+        row("size", "MiB of the program", &|s| &s.size_mib),
     ])
 }
 
@@ -91,7 +92,10 @@ fn once(peer: Peer, path: &Path, samples: &mut Samples) -> Result<()> {
         Peer::Floor => program(path, &["pub", &address.to_string()]),
         _ => program(peers::debian("mosquitto_pub", "mosquitto-clients")?, &[]),
     };
+    // what is no broker has a size that says nothing
     if peer != Peer::Floor {
+        let kib = u32::try_from(std::fs::metadata(path)?.len() >> 10)?;
+        samples.size_mib.push(f64::from(kib) / 1024.0);
         let port = address.port().to_string();
         publish.args(["-h", "127.0.0.1", "-p", &port, "-u", "user1", "-P", "iotlab", "-t", "a", "-m", "b"]);
     }
