@@ -31,10 +31,10 @@ cargo xtask nightly [STEP…]   codec, core and store tested as 32-bit programs 
 
 cargo xtask bench             the release build and its peers, measured in turns; writes docs/benchmarks.md and .svg
       --mqload PATH           the load generator (or MQLOAD in the environment)
-      --nullbroker PATH       the floor, which only copies (or NULLBROKER); without it that column is left out
       --binary PATH           another build in place of the release build, which is then not made
       --peers NAME[,NAME…]    of: mosquitto nats rumqttd floor; the first two are installed if this runs as root, the
-                              third, which is not measured unless named, is built below target/
+                              third, which is not measured unless named, is built below target/; the floor passes
+                              bytes on and does nothing else: what sockets cost (xtask/examples/floor.rs)
       --rounds N              rounds, of which the median counts (3)
       --quick                 one short round, nothing is written
       --only NAME[,NAME…]     these scenarios, nothing is written; a wrong name shows all

@@ -20,7 +20,7 @@ pub(super) enum Peer {
     Debian,
     Nats,
     Rumqttd,
-    /// It copies messages and knows nothing else.
+    /// It passes messages on and does nothing else.
     Floor,
 }
 
@@ -46,8 +46,7 @@ impl Peer {
     /// So many times the messages that suit the slowest.
     pub(super) fn pace(self) -> u32 {
         match self {
-            Self::Ours => 4,
-            Self::Floor => 8,
+            Self::Ours | Self::Floor => 12,
             Self::Debian => 1,
             Self::Nats | Self::Rumqttd => 2,
         }
@@ -60,7 +59,7 @@ impl Peer {
             Self::Debian => peers::debian("mosquitto", "mosquitto"),
             Self::Nats => peers::debian("nats-server", "nats-server"),
             Self::Rumqttd => rumqttd(),
-            Self::Floor => options.nullbroker.clone().context("--nullbroker PATH"),
+            Self::Floor => example("floor"),
         }
     }
 
@@ -68,7 +67,7 @@ impl Peer {
     pub(super) fn version(self, path: &Path) -> String {
         let args: &[&str] = match self {
             Self::Debian => &["-h"],
-            Self::Floor => return "floor: copies, and knows nothing of MQTT".into(),
+            Self::Floor => return "floor: passes bytes on, and does nothing else".into(),
             Self::Rumqttd => return RUMQTTD.replace('@', " "),
             Self::Ours | Self::Nats => &["--version"],
         };
@@ -159,6 +158,12 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// A program of our own that is no part of the product, optimised as the product is.
+pub(super) fn example(name: &str) -> Result<PathBuf> {
+    execute(&mut cargo(&["build", "--release", "--package", "xtask", "--example", name]))?;
+    Ok(target().join("release/examples").join(name))
 }
 
 /// Built below target/, which takes some minutes the first time.

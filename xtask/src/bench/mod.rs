@@ -17,7 +17,7 @@ mod transports;
 use std::path::{PathBuf, absolute};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -38,7 +38,6 @@ const HEAD_START: Duration = Duration::from_millis(100);
 
 struct Options {
     mqload: PathBuf,
-    nullbroker: Option<PathBuf>,
     ours: PathBuf,
     peers: Vec<Peer>,
     rounds: usize,
@@ -88,19 +87,20 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
         }
     }
     let mut page = Page::new(&programs, options.rounds);
-    for scenario in SCENARIOS.iter().filter(|s| options.wants(s.name)) {
-        page.rows.extend(measure(scenario, &programs, &options)?);
-    }
-    if options.wants(starts::NAME) {
-        page.rows.extend(starts::measure(&programs, if options.quick { 5 } else { 21 })?);
-    }
-    for name in [transports::PROPERTIES, transports::NAME] {
-        if options.wants(name) {
-            page.rows.extend(transports::measure(name, &programs, options.rounds)?);
-        }
-    }
-    if options.wants(scaling::NAME) {
-        page.rows.extend(scaling::measure(&options)?);
+    for name in SCENARIOS.iter().map(|s| s.name).chain(OTHERS).filter(|name| options.wants(name)) {
+        let begun = Instant::now();
+        page.rows.extend(match name {
+            starts::NAME => starts::measure(&programs, if options.quick { 5 } else { 21 })?,
+            transports::PROPERTIES | transports::NAME => {
+                transports::measure(name, &programs, options.rounds)?
+            }
+            scaling::NAME => scaling::measure(&options)?,
+            _ => {
+                let scenario = SCENARIOS.iter().find(|s| s.name == name).context(name)?;
+                measure(scenario, &programs, &options)?
+            }
+        });
+        println!("{name} took {:.0} s", begun.elapsed().as_secs_f64());
     }
     println!("\n{}", page.table());
     println!("BENCH {{{}}}", page.machine_line());
@@ -112,8 +112,7 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
 
 impl Options {
     fn parse(args: &[&str]) -> Result<Self> {
-        let from_env = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let (mut mqload, mut nullbroker) = (from_env("MQLOAD"), from_env("NULLBROKER"));
+        let mut mqload = std::env::var_os("MQLOAD").map(PathBuf::from);
         let (mut ours, mut rounds, mut only) = (release_build(), None, Vec::new());
         let (mut quick, mut write, mut peers) = (false, None, None);
         let mut args = args.iter();
@@ -121,7 +120,6 @@ impl Options {
             let mut value = || args.next().copied().with_context(|| format!("{arg} takes a value"));
             match arg {
                 "--mqload" => mqload = Some(absolute(value()?)?),
-                "--nullbroker" => nullbroker = Some(absolute(value()?)?),
                 "--binary" => ours = absolute(value()?)?,
                 "--rounds" => {
                     let number = value()?.parse().ok().filter(|n| *n > 0);
@@ -145,13 +143,10 @@ impl Options {
             mqload.context("where is the load generator? --mqload PATH, or MQLOAD in the environment")?;
         let mut peers = peers.unwrap_or_else(|| vec![Peer::Debian, Peer::Nats, Peer::Floor]);
         peers.retain(|peer| *peer != Peer::Ours);
-        if nullbroker.is_none() {
-            peers.retain(|peer| *peer != Peer::Floor);
-        }
         let rounds = rounds.unwrap_or(if quick { 1 } else { 3 });
         // parts of the page cannot be renewed by themselves: all of it is from one run
         let write = write.unwrap_or(only.is_empty() && !quick);
-        Ok(Self { mqload, nullbroker, ours, peers, rounds, quick, write, only })
+        Ok(Self { mqload, ours, peers, rounds, quick, write, only })
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -202,6 +197,10 @@ fn measure(scenario: &Scenario, programs: &[(Peer, PathBuf)], options: &Options)
         values: programs
             .iter()
             .filter_map(|(peer, _)| {
+                let least = scenario.least.iter().find(|(name, _)| *name == figure.name);
+                if let (Peer::Floor, Some((_, least))) = (peer, least) {
+                    return Some((*peer, *least));
+                }
                 let of_peer = samples.iter().filter(|(whose, _)| whose == peer);
                 let value =
                     median(of_peer.filter_map(|(_, all)| all.get(number).copied().flatten()).collect());

@@ -17,6 +17,8 @@ pub(super) struct Scenario {
     pub(super) peers: &'static [Peer],
     /// Configuration of these brokers in addition to the usual, in each one's own language; `{dir}` is a folder of its own.
     pub(super) lines: &'static [(Peer, &'static str)],
+    /// Figures of which the floor is what there is to be kept, by name.
+    pub(super) least: &'static [(&'static str, f64)],
     /// Holds still by itself, and takes long.
     pub(super) once: bool,
     pub(super) figures: &'static [Figure],
@@ -89,7 +91,7 @@ use Peer::{Debian, Floor, Nats, Ours, Rumqttd};
 const WITH_FLOOR: &[Peer] = &[Debian, Nats, Rumqttd, Floor];
 const BROKERS: &[Peer] = &[Debian, Nats, Rumqttd];
 /// Those that speak MQTT 5, on the same port as everything else.
-const MQTT_5: &[Peer] = &[Debian];
+const MQTT_5: &[Peer] = &[Debian, Floor];
 /// Those with shared subscriptions, `QoS` 2, or no limit where the others have one.
 const MOSQUITTO: &[Peer] = &[Debian];
 
@@ -102,6 +104,7 @@ pub(super) const PLAIN: Scenario = Scenario {
     slow: None,
     peers: BROKERS,
     lines: &[],
+    least: &[],
     once: false,
     figures: FLOW,
 };
@@ -132,6 +135,10 @@ const LATENCY_SLOW: &[&str] = &["latency", "--rate", "2000", "--payload", "8192"
 #[rustfmt::skip]
 const LATENCY_SLOW_QOS1: &[&str] =
     &["latency", "--qos", "1", "--rate", "2000", "--payload", "8192", "--messages", "4000"];
+/// To other topics than those of the latency.
+#[rustfmt::skip]
+const HUGE: &[&str] =
+    &["throughput", "--shape", "pair", "--payload", "1048576", "--window", "2", "--messages", "2000"];
 /// Subscriptions come and go, as fast as they are taken.
 const CHURN: &[&str] = &["subscriptions", "--filters", "20000", "--clients", "10", "--messages", "10"];
 
@@ -165,6 +172,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "QoS 1, 1→1",
         mqload: &["throughput", "--qos", "1"],
         messages: 60_000,
+        peers: WITH_FLOOR,
         ..PLAIN
     },
     Scenario {
@@ -172,7 +180,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "QoS 2, 1→1",
         mqload: &["throughput", "--qos", "2"],
         messages: 40_000,
-        peers: &[Debian, Rumqttd],
+        peers: &[Debian, Rumqttd, Floor],
         ..PLAIN
     },
     Scenario {
@@ -187,7 +195,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "fanout-1000",
         title: "QoS 0, 1→1000",
         mqload: &["throughput", "--subscribers", "1000"],
-        messages: 300,
+        messages: 150,
         peers: WITH_FLOOR,
         ..PLAIN
     },
@@ -199,7 +207,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         peers: WITH_FLOOR,
         ..PLAIN
     },
-    Scenario { name: "pairs", title: "QoS 0, 100 pairs", mqload: PAIRS, messages: 200_000, ..PLAIN },
+    Scenario {
+        name: "pairs",
+        title: "QoS 0, 100 pairs",
+        mqload: PAIRS,
+        messages: 200_000,
+        peers: WITH_FLOOR,
+        ..PLAIN
+    },
     Scenario {
         name: "pairs-1",
         title: "the same, `shards 1`",
@@ -209,7 +224,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         lines: ONE_SHARD,
         ..PLAIN
     },
-    Scenario { name: "pairs-qos1", title: "QoS 1, 100 pairs", mqload: PAIRS_QOS1, messages: 50_000, ..PLAIN },
+    Scenario {
+        name: "pairs-qos1",
+        title: "QoS 1, 100 pairs",
+        mqload: PAIRS_QOS1,
+        messages: 50_000,
+        peers: WITH_FLOOR,
+        ..PLAIN
+    },
     Scenario {
         name: "pairs-qos1-1",
         title: "the same, `shards 1`",
@@ -231,7 +253,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "large",
         title: "64 KiB, 1→4",
         mqload: &["throughput", "--payload", "65536", "--subscribers", "4", "--window", "200"],
-        messages: 4_000,
+        messages: 2_000,
         peers: WITH_FLOOR,
         ..PLAIN
     },
@@ -239,7 +261,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "huge",
         title: "1 MiB, 1→1",
         mqload: &["throughput", "--payload", "1048576", "--window", "8"],
-        messages: 500,
+        messages: 250,
         peers: WITH_FLOOR,
         ..PLAIN
     },
@@ -263,6 +285,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "latency-20k",
         title: "latency, 10 pairs at 20,000/s",
         mqload: LATENCY_PAIRS,
+        peers: WITH_FLOOR,
         figures: LATENCY,
         ..PLAIN
     },
@@ -279,6 +302,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "latency-qos1",
         title: "latency, QoS 1, 1→1 at 2,000/s",
         mqload: &["latency", "--rate", "2000", "--qos", "1", "--messages", "4000"],
+        peers: WITH_FLOOR,
         figures: LATENCY,
         ..PLAIN
     },
@@ -286,7 +310,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "beside-huge",
         title: "latency beside a client of 1 MiB messages",
         mqload: &["latency", "--rate", "1000", "--messages", "2000"],
-        beside: &["throughput", "--payload", "1048576", "--window", "2", "--messages", "2000"],
+        beside: HUGE,
+        peers: WITH_FLOOR,
         figures: LATENCY,
         ..PLAIN
     },
@@ -314,6 +339,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "latency, QoS 0, beside a subscriber that never reads",
         mqload: LATENCY_SLOW,
         slow: Some(0),
+        peers: WITH_FLOOR,
         figures: LATENCY,
         ..PLAIN
     },
@@ -322,6 +348,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "latency, QoS 1, beside a subscriber that never reads",
         mqload: LATENCY_SLOW_QOS1,
         slow: Some(1),
+        peers: WITH_FLOOR,
         figures: LATENCY,
         ..PLAIN
     },
@@ -331,7 +358,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         mqload: &["subscriptions"],
         messages: 100_000,
         figures: FILTERS,
-        peers: &[Debian, Nats],
+        peers: &[Debian, Nats, Floor],
+        least: &[("memory", 35.79)],
         ..PLAIN
     },
     Scenario {
@@ -341,6 +369,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         messages: 100_000,
         figures: FILTERS,
         peers: &[Debian, Nats],
+        least: &[("memory", 28.79)],
         ..PLAIN
     },
     Scenario {
@@ -349,6 +378,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         mqload: &["retained"],
         figures: RETAINED,
         peers: MOSQUITTO,
+        least: &[("memory", 119.79)],
         ..PLAIN
     },
     Scenario {
@@ -358,6 +388,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         figures: RETAINED,
         peers: MOSQUITTO,
         once: true,
+        least: &[("memory", 120.78)],
         ..PLAIN
     },
     Scenario {
@@ -404,3 +435,31 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the topics or filters that mqload makes, and the payloads.
+    fn mean(count: u32, payload: usize, made: impl Fn(u32) -> String) -> f64 {
+        let all: usize = (0..count).map(|i| made(i).len() + payload).sum();
+        f64::from(u32::try_from(all).unwrap()) / f64::from(count)
+    }
+
+    #[test]
+    fn the_least_is_the_bytes_that_there_are() {
+        let exact = |i| format!("load/site/building{}/floor/sensor{}", i / 100, i % 100);
+        let wildcard = |i| format!("load/+/building{}/+/sensor{}", i / 100, i % 100);
+        let retained = |i| format!("load/retained/{}/{}", i / 1000, i % 1000);
+        for (name, bytes) in [
+            ("exact", mean(100_000, 0, exact)),
+            ("wildcard", mean(100_000, 0, wildcard)),
+            ("retained", mean(100_000, 100, retained)),
+            ("retained-million", mean(1_000_000, 100, retained)),
+        ] {
+            let scenario = SCENARIOS.iter().find(|s| s.name == name).unwrap();
+            let [("memory", least)] = scenario.least else { panic!("{name}") };
+            assert!((least - bytes).abs() < 0.01, "{name}: {least}, and there are {bytes}");
+        }
+    }
+}

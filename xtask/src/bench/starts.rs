@@ -1,4 +1,4 @@
-//! How soon a program is ready, how soon it is done, and how much room it takes: ours and Debian's in turns.
+//! How soon a program is ready, how soon it is done, and how much room it takes: ours, Debian's and the floor in turns.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -31,35 +31,36 @@ struct Samples {
     ready_ms: Vec<f64>,
     resting_kib: Vec<f64>,
     publish_ms: Vec<f64>,
+    size_mib: Vec<f64>,
 }
 
 /// A row for each measure; brokers other than ours and Debian's do not read this configuration.
 pub(super) fn measure(programs: &[(Peer, PathBuf)], times: usize) -> Result<Vec<Row>> {
     let here: Vec<_> =
-        programs.iter().filter(|(peer, _)| matches!(peer, Peer::Ours | Peer::Debian)).collect();
+        programs.iter().filter(|(peer, _)| matches!(peer, Peer::Ours | Peer::Debian | Peer::Floor)).collect();
     let mut all: Vec<Samples> = here.iter().map(|_| Samples::default()).collect();
     for _ in 0..times {
         for ((peer, path), samples) in here.iter().zip(&mut all) {
             once(*peer, path, samples).with_context(|| format!("{} in the lab", peer.name()))?;
         }
     }
-    let row = |figure, unit, of: &dyn Fn(&Samples, &Path) -> Option<f64>| Row {
+    let row = |figure, unit, of: &dyn Fn(&Samples) -> &Vec<f64>| Row {
         scenario: NAME,
         title: "start, with the lab's configuration",
         figure,
         unit,
         better: Better::Less,
-        values: here.iter().zip(&all).filter_map(|((peer, path), s)| Some((*peer, of(s, path)?))).collect(),
-    };
-    let size = |path: &Path| {
-        let kib = std::fs::metadata(path).ok()?.len() >> 10;
-        Some(f64::from(u32::try_from(kib).ok()?) / 1024.0)
+        values: here
+            .iter()
+            .zip(&all)
+            .filter_map(|((peer, _), s)| Some((*peer, median(of(s).clone())?)))
+            .collect(),
     };
     Ok(vec![
-        row("ready", "ms from exec to the first CONNACK", &|s, _| median(s.ready_ms.clone())),
-        row("resting", "KiB resident with nobody there", &|s, _| median(s.resting_kib.clone())),
-        row("publish", "ms of a publishing program", &|s, _| median(s.publish_ms.clone())),
-        row("size", "MiB of the program", &|_, path| size(path)),
+        row("ready", "ms from exec to the first CONNACK", &|s| &s.ready_ms),
+        row("resting", "KiB resident with nobody there", &|s| &s.resting_kib),
+        row("publish", "ms of a publishing program", &|s| &s.publish_ms),
+        row("size", "MiB of the program", &|s| &s.size_mib),
     ])
 }
 
@@ -68,8 +69,13 @@ fn once(peer: Peer, path: &Path, samples: &mut Samples) -> Result<()> {
     let dir = tempfile::tempdir()?;
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777))?;
     let address = lab(dir.path())?;
-    let mut command = program(path, if peer == Peer::Ours { &["broker"] } else { &[] });
-    command.args(["-c", "mosquitto.conf"]).current_dir(dir.path()).stdin(Stdio::null());
+    let mut command = program(path, &[]);
+    match peer {
+        Peer::Ours => command.args(["broker", "-c", "mosquitto.conf"]),
+        Peer::Floor => command.arg(address.to_string()),
+        _ => command.args(["-c", "mosquitto.conf"]),
+    };
+    command.current_dir(dir.path()).stdin(Stdio::null());
     let started = Instant::now();
     let mut broker = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
     while connect(address).is_none() {
@@ -83,10 +89,16 @@ fn once(peer: Peer, path: &Path, samples: &mut Samples) -> Result<()> {
     samples.resting_kib.extend(resident(broker.0.id()));
     let mut publish = match peer {
         Peer::Ours => program(path, &["pub"]),
+        Peer::Floor => program(path, &["pub", &address.to_string()]),
         _ => program(peers::debian("mosquitto_pub", "mosquitto-clients")?, &[]),
     };
-    let port = address.port().to_string();
-    publish.args(["-h", "127.0.0.1", "-p", &port, "-u", "user1", "-P", "iotlab", "-t", "a", "-m", "b"]);
+    // what is no broker has a size that says nothing
+    if peer != Peer::Floor {
+        let kib = u32::try_from(std::fs::metadata(path)?.len() >> 10)?;
+        samples.size_mib.push(f64::from(kib) / 1024.0);
+        let port = address.port().to_string();
+        publish.args(["-h", "127.0.0.1", "-p", &port, "-u", "user1", "-P", "iotlab", "-t", "a", "-m", "b"]);
+    }
     samples.publish_ms.push(timed(&mut publish)?);
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! What TLS, WebSocket and the properties of MQTT 5 cost a broker: ours and Debian's in turns, with our own `bench` as the load,
-//! for mqload speaks plain TCP and sends no properties.
+//! for mqload speaks plain TCP and sends no properties. The floor takes part in what it can: it speaks plain TCP, too.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-use super::brokers::Peer;
+use super::brokers::{Peer, example};
 use super::page::Row;
 use super::scenarios::Better;
 use super::{median, number};
@@ -31,25 +31,29 @@ struct Load {
     title: &'static str,
     /// Of the configuration; `{dir}` holds the certificate.
     listener: &'static str,
+    /// The floor can do it.
+    floor: bool,
     options: &'static [&'static str],
 }
 
 #[rustfmt::skip]
 const LOADS: [Load; 5] = [
-    Load { name: NAME, scenario: "tcp", title: "TCP, the same load", listener: "", options: &[] },
+    Load { name: NAME, scenario: "tcp", title: "TCP, the same load", listener: "", floor: true, options: &[] },
     Load {
         name: NAME,
         scenario: "tls",
         title: "TLS 1.3",
         listener: "certfile {dir}/server.pem\nkeyfile {dir}/server.key\n",
+        floor: false,
         options: &["--cafile", "{dir}/ca.pem"],
     },
-    Load { name: NAME, scenario: "websocket", title: "WebSocket", listener: "protocol websockets\n", options: &["--ws"] },
+    Load { name: NAME, scenario: "websocket", title: "WebSocket", listener: "protocol websockets\n", floor: false, options: &["--ws"] },
     Load {
         name: PROPERTIES,
         scenario: "properties",
         title: "MQTT 5, five properties each, TCP",
         listener: "",
+        floor: true,
         options: &[
             "-D", "publish", "content-type", "text/plain",
             "-D", "publish", "user-property", "unit", "celsius",
@@ -63,6 +67,7 @@ const LOADS: [Load; 5] = [
         scenario: "aliases",
         title: "MQTT 5, topic aliases, TCP",
         listener: "",
+        floor: false,
         options: &[
             "-t", "plant/hall-3/line-12/machine-%i/bearing-temperature",
             "-D", "publish", "topic-alias", "1",
@@ -87,8 +92,6 @@ struct Samples {
 
 /// The rows of one of the names above.
 pub(super) fn measure(name: &str, programs: &[(Peer, PathBuf)], rounds: usize) -> Result<Vec<Row>> {
-    let here: Vec<_> =
-        programs.iter().filter(|(peer, _)| matches!(peer, Peer::Ours | Peer::Debian)).collect();
     let (_, load) = programs.iter().find(|(peer, _)| *peer == Peer::Ours).context("ours makes the load")?;
     let dir = tempfile::tempdir()?;
     // root's mosquitto becomes another user
@@ -96,6 +99,9 @@ pub(super) fn measure(name: &str, programs: &[(Peer, PathBuf)], rounds: usize) -
     certificate(dir.path())?;
     let mut rows = Vec::new();
     for kind in LOADS.iter().filter(|kind| kind.name == name) {
+        let takes_part =
+            |peer| matches!(peer, Peer::Ours | Peer::Debian) || peer == Peer::Floor && kind.floor;
+        let here: Vec<_> = programs.iter().filter(|(peer, _)| takes_part(*peer)).collect();
         let mut all: Vec<Samples> = here.iter().map(|_| Samples::default()).collect();
         for _ in 0..rounds {
             for ((peer, path), samples) in here.iter().zip(&mut all) {
@@ -128,6 +134,14 @@ pub(super) fn measure(name: &str, programs: &[(Peer, PathBuf)], rounds: usize) -
             row("cpu", "µs CPU per delivery", Better::Less, &|s| &s.cpu),
         ]);
     }
+    if name == NAME && programs.iter().any(|(peer, _)| *peer == Peer::Floor) {
+        let handshake = handshake_us(dir.path())?;
+        let cpu = |row: &&mut Row, scenario| row.scenario == scenario && row.figure == "connect_cpu";
+        let tcp = rows.iter_mut().find(|row| cpu(row, "tcp")).and_then(|row| row.of(Peer::Floor));
+        if let (Some(tls), Some(tcp)) = (rows.iter_mut().find(|row| cpu(row, "tls")), tcp) {
+            tls.values.push((Peer::Floor, tcp + handshake));
+        }
+    }
     Ok(rows)
 }
 
@@ -157,6 +171,13 @@ fn once(peer: Peer, path: &Path, load: &Path, kind: &Load, dir: &Path, samples: 
     Ok(())
 }
 
+/// What the cryptography of one connection takes, at least: clients that were here before resume their sessions.
+fn handshake_us(dir: &Path) -> Result<f64> {
+    let said = output(program(example("handshakes")?, &[]).arg(dir))?;
+    print!("{said}");
+    number(&said, " full, ", " us resumed").context("no handshakes")
+}
+
 /// A broker that is killed when it is dropped.
 struct Running {
     child: Child,
@@ -176,8 +197,13 @@ impl Running {
         );
         let file = dir.join("mosquitto.conf");
         std::fs::write(&file, lines)?;
-        let mut command = program(path, if peer == Peer::Ours { &["broker"] } else { &[] });
-        command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = program(path, &[]);
+        match peer {
+            Peer::Ours => command.args(["broker", "-c"]).arg(&file),
+            Peer::Floor => command.arg(address.to_string()),
+            _ => command.arg("-c").arg(&file),
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut running = Self { child: command.spawn()?, address };
         let started = Instant::now();
         while TcpStream::connect(address).is_err() {
