@@ -1,6 +1,7 @@
 //! The store's thread: what all shards changed is committed as one group, and only then do they hear that it is safe.
 //!
-//! There is no timer: while one group is on its way to the disk the next one gathers.
+//! There is no timer: while one group is on its way to the disk the next one gathers. What the store has still to do when a
+//! group is safe it does after the acknowledgements are let go.
 
 use crate::inbox::{Inbox, Letter};
 use crate::limits::{STORE_BACKLOG_BYTES, STORE_RETRY, STORE_SYNC};
@@ -36,7 +37,8 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Jobs {
-    commits: Vec<(usize, Commit)>,
+    /// Each with the shard that it is from, and its size.
+    commits: Vec<(usize, Commit, usize)>,
     /// Make safe what is only written.
     save: bool,
     stop: bool,
@@ -45,8 +47,9 @@ struct Jobs {
 impl Persistence {
     /// Takes what a shard changed; [`Letter::Persisted`] tells it when that is safe.
     pub(crate) fn submit(&self, shard: usize, commit: Commit) {
-        self.queue.backlog.fetch_add(size(&commit.records), Ordering::Relaxed);
-        self.tell(|jobs| jobs.commits.push((shard, commit)));
+        let size = size(&commit.records);
+        self.queue.backlog.fetch_add(size, Ordering::Relaxed);
+        self.tell(|jobs| jobs.commits.push((shard, commit, size)));
     }
 
     /// The shards should take less from publishers.
@@ -188,6 +191,14 @@ pub(crate) fn recover(
     Ok(recovery)
 }
 
+/// What is committed as one.
+#[derive(Default)]
+struct Group {
+    records: Vec<Record>,
+    /// As they were counted when they were submitted.
+    size: usize,
+}
+
 /// The thread's own part.
 pub(crate) struct Keeper {
     store: Box<dyn Store>,
@@ -232,24 +243,27 @@ impl Keeper {
 
     /// Runs until [`Persistence::stop`].
     pub(crate) fn run(mut self) -> std::io::Result<()> {
-        let mut group: Vec<Record> = Vec::new();
+        let mut group = Group::default();
         let mut points = vec![0; self.inboxes.len()];
         loop {
             let stop = self.gather(&mut group, &mut points);
-            if group.is_empty() || self.commit(&mut group) {
+            if group.records.is_empty() || self.commit(&mut group) {
                 for (shard, point) in points.iter_mut().enumerate().filter(|(_, point)| **point > 0) {
                     if let Some(inbox) = self.inboxes.get(shard) {
                         inbox.post(Letter::Persisted(core::mem::take(point)));
                     }
                 }
+                // while the shards acknowledge
+                self.store.settle();
+                group = Group::default();
             }
             self.memory.add();
             if self.unsynced.is_some_and(|since| since.elapsed() >= STORE_SYNC) {
                 self.sync();
             }
             if stop {
-                if !group.is_empty() {
-                    self.log.error(format!("Error: {} changes could not be stored.", group.len()));
+                if !group.records.is_empty() {
+                    self.log.error(format!("Error: {} changes could not be stored.", group.records.len()));
                 }
                 return self.store.close().map_err(|e| std::io::Error::other(e.to_string()));
             }
@@ -257,7 +271,7 @@ impl Keeper {
     }
 
     /// Waits for something to do and takes all of it; whether that was the last.
-    fn gather(&mut self, group: &mut Vec<Record>, points: &mut [u64]) -> bool {
+    fn gather(&mut self, group: &mut Group, points: &mut [u64]) -> bool {
         let queue = self.queue.clone();
         let mut jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = match self.unsynced {
@@ -284,11 +298,16 @@ impl Keeper {
         let save = core::mem::take(&mut jobs.save);
         let stop = jobs.stop;
         drop(jobs);
-        for (shard, commit) in commits {
+        for (shard, commit, size) in commits {
             if let Some(point) = points.get_mut(shard) {
                 *point = commit.point;
             }
-            group.extend(commit.records);
+            group.size += size;
+            if group.records.is_empty() {
+                group.records = commit.records;
+            } else {
+                group.records.extend(commit.records);
+            }
         }
         if save {
             self.sync();
@@ -297,9 +316,9 @@ impl Keeper {
     }
 
     /// Whether the group is stored; else it stays for another attempt.
-    fn commit(&mut self, group: &mut Vec<Record>) -> bool {
-        self.refresh_retained(group);
-        match self.store.commit(group) {
+    fn commit(&mut self, group: &mut Group) -> bool {
+        self.refresh_retained(&mut group.records);
+        match self.store.write(&group.records) {
             Ok(()) => {
                 if core::mem::take(&mut self.failing) {
                     self.log.notice("The store takes changes again.");
@@ -307,8 +326,7 @@ impl Keeper {
                 if self.written {
                     self.unsynced.get_or_insert_with(Instant::now);
                 }
-                self.queue.backlog.fetch_sub(size(group), Ordering::Relaxed);
-                group.clear();
+                self.queue.backlog.fetch_sub(group.size, Ordering::Relaxed);
                 true
             }
             Err(e) => {
@@ -319,7 +337,7 @@ impl Keeper {
                     ));
                 }
                 // what makes room need not wait; to say it twice does no harm
-                let removals: Vec<Record> = group.iter().filter(|r| removes(r)).cloned().collect();
+                let removals: Vec<Record> = group.records.iter().filter(|r| removes(r)).cloned().collect();
                 if !removals.is_empty() {
                     self.store.commit(&removals).ok();
                 }

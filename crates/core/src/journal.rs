@@ -22,7 +22,7 @@ pub enum Record {
     /// A subscription of that filter and shared group is gone.
     Unsubscribed(StoredId, Box<str>, Option<Box<str>>),
     /// A message is on its way to a session.
-    Queued(StoredId, Box<QueuedImage>),
+    Queued(StoredId, QueuedImage),
     /// Its receiver owns it (PUBREC); only its place, which is its packet id, is still in use.
     Owned { session: StoredId, seq: u64 },
     /// It was delivered, has expired or was dropped.

@@ -137,7 +137,7 @@ fn message(topic: &str, n: u64) -> Arc<Message> {
 
 fn queued(session: u64, seq: u64, message: Arc<Message>) -> Record {
     let image = QueuedImage { seq, message, qos: Qos::AtLeastOnce, retain: false, ids: None };
-    Record::Queued(session, Box::new(image))
+    Record::Queued(session, image)
 }
 
 fn quantile(times: &mut [Duration], percent: usize) -> Duration {

@@ -1,7 +1,8 @@
 //! The store on a disk: a log, and an index of what is alive in it.
 //!
 //! ```text
-//! commit:   records ─needed?─► changes ─► one frame, with what the cleaning saves ─► sync ─► index
+//! write:    records ─needed?─► changes ─► one frame, with what the cleaning saves ─► sync
+//! settle:   frame ─► index
 //! recover:  log ─► index ─► messages ─► sessions, to the visitor
 //! ```
 
@@ -53,6 +54,8 @@ pub struct Disk {
     log: Log,
     index: Index,
     builder: Builder,
+    /// Where the last group stands, if the index has not heard of it.
+    unsettled: Option<u64>,
     /// What the first survey of the files told, until they are read.
     survey: Option<Survey>,
     clock: Clock,
@@ -93,6 +96,7 @@ impl Disk {
             log,
             index: Index::default(),
             builder: Builder::default(),
+            unsettled: None,
             survey: Some(survey),
             clock: Clock::new(epoch),
             next_body: 1,
@@ -196,6 +200,7 @@ impl Disk {
 
     /// Appends a group, together with what the cleaning has to save.
     fn append(&mut self, records: &[Record], purpose: Purpose) -> Result<(), Error> {
+        self.update_index();
         self.builder.begin(self.log.next_number(), self.log.salt());
         // before the group: what the group then removes is removed
         let cleaning = self.save_live(purpose);
@@ -205,15 +210,20 @@ impl Disk {
             self.log.skip(cleaning);
             return Ok(());
         }
-        let position = self.log.append(&mut self.builder, cleaning, highest, purpose)?;
+        self.unsettled = Some(self.log.append(&mut self.builder, cleaning, highest, purpose)?);
         self.highest_session = highest;
+        Ok(())
+    }
+
+    /// Tells the index of the last group.
+    fn update_index(&mut self) {
+        let Some(position) = self.unsettled.take() else { return };
         for (offset, record) in self.builder.records() {
             if let Some(change) = Change::decode(record) {
                 self.index.apply(&change, position + offset, record.len());
             }
         }
         self.builder.shrink();
-        Ok(())
     }
 
     /// Writes what is alive in the part of the log that is to be cleaned.
@@ -229,6 +239,7 @@ impl Disk {
 
     /// Cleans until there is room again, going over the log once at most. Says whether it was worth it.
     fn make_room(&mut self) -> Result<bool, Error> {
+        self.update_index();
         let wasted = self.log.bytes().saturating_sub(self.index.live_bytes());
         if !self.log.is_wasteful(self.index.live_bytes())
             || self.hopeless.is_some_and(|known| wasted <= known)
@@ -281,7 +292,7 @@ impl Store for Disk {
         Ok(found)
     }
 
-    fn commit(&mut self, records: &[Record]) -> Result<(), Error> {
+    fn write(&mut self, records: &[Record]) -> Result<(), Error> {
         if self.survey.is_some() {
             self.recover(&mut |_| {})?;
         }
@@ -292,6 +303,11 @@ impl Store for Disk {
         }
         self.commits += 1;
         Ok(())
+    }
+
+    fn settle(&mut self) {
+        self.update_index();
+        self.log.prepare();
     }
 
     fn flush(&mut self) -> Result<(), Error> {

@@ -81,6 +81,7 @@ pub(crate) struct Builder {
     bytes: Vec<u8>,
     salt: u32,
     number: u64,
+    seed: crc32fast::Hasher,
     records: u32,
     /// Of the records; padding follows.
     end: usize,
@@ -94,6 +95,7 @@ impl Builder {
         self.bytes.resize(HEADER_LEN, 0);
         (self.records, self.end) = (0, HEADER_LEN);
         (self.number, self.salt) = (number, salt);
+        self.seed = record_seed(salt, number);
     }
 
     /// What was pushed, with its offset.
@@ -117,7 +119,7 @@ impl Builder {
         self.scratch.clear();
         encode(&mut self.scratch);
         put_number(&mut self.bytes, self.scratch.len() as u64);
-        self.bytes.extend_from_slice(&record_check(self.salt, self.number, &self.scratch));
+        self.bytes.extend_from_slice(&record_check(&self.seed, &self.scratch));
         self.bytes.extend_from_slice(&self.scratch);
         self.records += 1;
         self.end = self.bytes.len();
@@ -134,6 +136,19 @@ impl Builder {
         Some(&self.bytes)
     }
 
+    /// As [`Builder::finish`], with so many zeros behind it.
+    pub(crate) fn finish_filled(
+        &mut self,
+        position: u64,
+        start: u64,
+        sessions: u64,
+        fill: usize,
+    ) -> Option<&[u8]> {
+        self.finish(position, start, sessions)?;
+        self.bytes.resize(self.bytes.len() + fill, 0);
+        Some(&self.bytes)
+    }
+
     /// Gives back what an unusual group has needed.
     pub(crate) fn shrink(&mut self) {
         const KEPT: usize = 1 << 18;
@@ -144,8 +159,18 @@ impl Builder {
     }
 }
 
-fn record_check(salt: u32, number: u64, record: &[u8]) -> [u8; 4] {
-    checksum(&[&salt.to_le_bytes(), &number.to_le_bytes(), record])
+/// What the checks of a frame's records begin with.
+fn record_seed(salt: u32, number: u64) -> crc32fast::Hasher {
+    let mut seed = crc32fast::Hasher::new();
+    seed.update(&salt.to_le_bytes());
+    seed.update(&number.to_le_bytes());
+    seed
+}
+
+fn record_check(seed: &crc32fast::Hasher, record: &[u8]) -> [u8; 4] {
+    let mut hasher = seed.clone();
+    hasher.update(record);
+    hasher.finalize().to_le_bytes()
 }
 
 pub(crate) fn checksum(parts: &[&[u8]]) -> [u8; 4] {
@@ -164,8 +189,9 @@ pub(crate) fn records(
     salt: u32,
 ) -> impl Iterator<Item = (u64, Result<&[u8], Damaged>)> {
     let end = HEADER_LEN.saturating_add(header.payload as usize);
+    let seed = record_seed(salt, header.number);
     split(frame.get(HEADER_LEN..end).unwrap_or_default()).map(move |(offset, given, record)| {
-        let sound = record_check(salt, header.number, record) == given;
+        let sound = record_check(&seed, record) == given;
         (offset, if sound { Ok(record) } else { Err(Damaged) })
     })
 }

@@ -15,9 +15,11 @@ pub(crate) struct Writer<'a> {
     builder: &'a mut Builder,
     clock: Clock,
     next_body: &'a mut BodyId,
-    /// Bodies written with this group.
-    fresh: HashSet<BodyId, FixedState>,
-    /// What the group has made of messages on their way.
+    /// Bodies written with this group have this name or a later one.
+    fresh: BodyId,
+    /// The group has messages whose receivers own them now.
+    owns: bool,
+    /// What the group has made of messages on their way, if it `owns`.
     holders: HashMap<(StoredId, u64), Option<Holder>, FixedState>,
     /// Sessions that ended: what the index knows of them counts no longer.
     ended: HashSet<StoredId, FixedState>,
@@ -30,14 +32,15 @@ impl<'a> Writer<'a> {
         clock: Clock,
         next_body: &'a mut BodyId,
     ) -> Self {
-        let (fresh, holders, ended) = (HashSet::default(), HashMap::default(), HashSet::default());
-        Self { index, builder, clock, next_body, fresh, holders, ended }
+        let (holders, ended) = (HashMap::default(), HashSet::default());
+        Self { index, builder, clock, fresh: *next_body, next_body, owns: false, holders, ended }
     }
 
     /// Returns the highest id of a session described in the group, or 0.
     pub(crate) fn write(&mut self, records: &[Record]) -> StoredId {
         let mut highest = 0;
         let needed = needed(records, self.index);
+        self.owns = records.iter().any(|record| matches!(record, Record::Owned { .. }));
         for (record, _) in records.iter().zip(needed).filter(|(_, needed)| *needed) {
             match record {
                 Record::Session(image) => {
@@ -81,7 +84,7 @@ impl<'a> Writer<'a> {
                 Change::Unsubscribed { session: *id, filter, group: group.as_deref() }
             }
             Record::Finished { session, seq } => {
-                self.holders.insert((*session, *seq), None);
+                self.hold((*session, *seq), None);
                 Change::Finished { session: *session, seq: *seq }
             }
             Record::Received { session, packet_id } => {
@@ -98,7 +101,7 @@ impl<'a> Writer<'a> {
     fn queue(&mut self, session: StoredId, image: &QueuedImage) {
         let QueuedImage { seq, message, qos, retain, ids } = image;
         let body = self.body(message);
-        self.holders.insert((session, *seq), Some(Holder::Session));
+        self.hold((session, *seq), Some(Holder::Session));
         self.put(&Change::Queued(Queued {
             session,
             seq: *seq,
@@ -116,21 +119,26 @@ impl<'a> Writer<'a> {
             None => self.index.holder(session, seq),
         };
         if holder == Some(Holder::Session) {
-            self.holders.insert((session, seq), Some(Holder::Receiver));
+            self.hold((session, seq), Some(Holder::Receiver));
             self.put(&Change::Owned { session, seq });
+        }
+    }
+
+    fn hold(&mut self, message: (StoredId, u64), holder: Option<Holder>) {
+        if self.owns {
+            self.holders.insert(message, holder);
         }
     }
 
     /// The name of a message, which is written before if it has none.
     fn body(&mut self, message: &Message) -> BodyId {
         let id = message.stored();
-        if id != 0 && (self.index.has_body(id) || self.fresh.contains(&id)) {
+        if (self.fresh..*self.next_body).contains(&id) || (id != 0 && self.index.has_body(id)) {
             return id;
         }
         let id = *self.next_body;
         *self.next_body += 1;
         message.set_stored(id);
-        self.fresh.insert(id);
         let letter = self.clock.letter(message);
         self.put(&Change::Body { id, letter });
         id

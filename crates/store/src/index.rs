@@ -1,6 +1,7 @@
 //! What is alive in the log, and where. Messages themselves are not kept here.
 
 use crate::change::{BodyId, Change, Queued};
+use crate::near::Near;
 use foldhash::fast::FixedState;
 use grovemq_core::journal::StoredId;
 use hashbrown::HashMap;
@@ -19,7 +20,7 @@ const CHANGE_BYTES: u64 = 40;
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     sessions: HashMap<StoredId, Held, FixedState>,
-    bodies: HashMap<BodyId, Body, FixedState>,
+    bodies: HashMap<BodyId, Body, Near>,
     retained: HashMap<TextKey, Kept, FixedState>,
     subscriptions: u64,
     queued: u64,

@@ -16,6 +16,7 @@ mod index;
 mod log;
 mod memory;
 pub mod mosquitto_db;
+mod near;
 mod original;
 mod picture;
 mod segment;
@@ -57,7 +58,18 @@ pub trait Store: Send + fmt::Debug {
     /// promises.
     ///
     /// After [`Error::Full`] the store goes on: a group whose records all remove ([`removes`]) is still taken.
-    fn commit(&mut self, records: &[Record]) -> Result<(), Error>;
+    fn commit(&mut self, records: &[Record]) -> Result<(), Error> {
+        self.write(records)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// As [`Store::commit`], but leaves to [`Store::settle`] what nobody has to wait for.
+    fn write(&mut self, records: &[Record]) -> Result<(), Error>;
+
+    /// What the last [`Store::write`] has left to do. Without it the next one does that first, and [`Store::stats`] is a
+    /// group behind.
+    fn settle(&mut self) {}
 
     /// Makes everything committed so far safe from a power cut, whatever the mode.
     fn flush(&mut self) -> Result<(), Error>;

@@ -7,8 +7,9 @@
 //!     ▲ cleaned: what is alive in it is written again, with the next group; then it is a spare
 //! ```
 //!
-//! Cleaning goes with the appending, a little each time, so no group waits long for it and no thread runs beside. One spare
-//! is kept back for groups that only remove and one for cleaning, so that a full disk can be emptied.
+//! Cleaning goes with the appending, a little each time, so no group waits long for it. One spare is kept back for groups
+//! that only remove and one for cleaning, so that a full disk can be emptied. The spare that will be wanted next is made
+//! by a thread of its own, since that takes as long as several groups do.
 
 use crate::error::Limit;
 use crate::frame::{Builder, Found, Header, records, walk};
@@ -18,6 +19,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 /// Sizes in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +71,8 @@ pub(crate) struct Log {
     /// In use, oldest first. The last one is written to.
     segments: VecDeque<Segment>,
     spares: Vec<Segment>,
+    /// A spare in the making, of this length.
+    making: Option<(u64, JoinHandle<Result<Segment, Error>>)>,
     /// Of the last group.
     number: u64,
     /// Where the next frame goes.
@@ -184,6 +188,7 @@ impl Log {
             cleaned: segments.front().map_or(0, Segment::first_frame),
             segments,
             spares,
+            making: None,
             number,
             end,
             last_len: 0,
@@ -279,7 +284,34 @@ impl Log {
 
     /// Bytes on disk.
     pub(crate) fn bytes(&self) -> u64 {
-        self.segments.iter().chain(&self.spares).map(|segment| segment.len).sum()
+        let made: u64 = self.segments.iter().chain(&self.spares).map(|segment| segment.len).sum();
+        made + self.making.as_ref().map_or(0, |(len, _)| *len)
+    }
+
+    /// Begins to make the next spare before it is wanted. There is no need to: what fails here is tried again when it is.
+    pub(crate) fn prepare(&mut self) {
+        let len = self.segment_len();
+        // near the limit what there is room for is left to the group that needs it
+        let roomy = self.bytes().saturating_add(len * 4) <= self.size_max;
+        let soon = self.segments.back().is_some_and(|last| self.end > last.position + last.len / 2);
+        if !soon
+            || !roomy
+            || self.making.is_some()
+            || self.spares.len() > RESERVE
+            || self.access == Access::Read
+        {
+            return;
+        }
+        let dir = self.dir.clone();
+        let maker = std::thread::Builder::new().name("store-spare".into());
+        self.making = maker.spawn(move || Segment::create(&dir, len)).ok().map(|thread| (len, thread));
+    }
+
+    /// Takes the spare in the making, once it is made.
+    fn finish_making(&mut self) {
+        if let Some((_, thread)) = self.making.take() {
+            self.spares.extend(thread.join().into_iter().flatten());
+        }
     }
 
     /// Whether cleaning all of it would gain much.
@@ -343,15 +375,17 @@ impl Log {
         self.make_room(builder.len(), purpose)?;
         let start = self.segments.get(cleaning.released).map_or(0, |segment| segment.position);
         let position = self.end;
-        let (Some(frame), Some(segment)) =
-            (builder.finish(position, start, sessions), self.segments.back_mut())
+        let len = builder.len();
+        let fill = self.segments.back().map_or(0, |segment| segment.rest_of_page(position + len));
+        let (Some(bytes), Some(segment)) =
+            (builder.finish_filled(position, start, sessions, fill), self.segments.back_mut())
         else {
             return Err(Error::Full { path: self.dir.clone(), limit: Limit::Size(u32::MAX.into()) });
         };
         // a file may be used anew only when it is safe that it is not needed
         let safe = self.mode == Mode::Durable || cleaning.released > 0;
         let written =
-            segment.write(position, frame).and_then(|()| if safe { segment.sync() } else { Ok(()) });
+            segment.write(position, bytes).and_then(|()| if safe { segment.sync() } else { Ok(()) });
         #[cfg(test)]
         let written = self.fault.take().map_or(written, Err);
         if let Err(e) = written {
@@ -360,7 +394,7 @@ impl Log {
             return Err(e);
         }
         self.unsynced = !safe;
-        self.last_len = frame.len() as u64;
+        self.last_len = len;
         self.end += self.last_len;
         segment.used = self.end;
         self.number += 1;
@@ -397,6 +431,7 @@ impl Log {
         if !self.failed {
             self.flush()?;
         }
+        self.finish_making();
         let needed = len + HEADER_LEN;
         let wanted = self.segment_len().max(needed.next_multiple_of(self.shape.segment_min));
         while self.spares.len() <= RESERVE || !self.spares.iter().any(|spare| spare.len >= needed) {
@@ -444,6 +479,9 @@ impl Log {
     }
 
     fn drop_unused(&mut self) {
+        if self.making.as_ref().is_some_and(|(_, thread)| thread.is_finished()) {
+            self.finish_making();
+        }
         let wanted = self.segment_len();
         // small ones of the store's youth, and large ones made for one large group
         let segment_max = self.shape.segment_max;
@@ -465,6 +503,13 @@ impl Log {
             // the damage is reported anyway
             drop(std::fs::write(name, bytes));
         }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // the directory is another's then
+        self.finish_making();
     }
 }
 

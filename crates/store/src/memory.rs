@@ -48,7 +48,7 @@ impl Store for Memory {
         Ok(self.picture().visit(visit))
     }
 
-    fn commit(&mut self, records: &[Record]) -> Result<(), Error> {
+    fn write(&mut self, records: &[Record]) -> Result<(), Error> {
         let mut groups = self.lock();
         if groups.full && !records.iter().all(removes) {
             return Err(Error::Full { path: "memory".into(), limit: Limit::Disk });
@@ -116,7 +116,7 @@ mod tests {
     fn queued(session: u64, seq: u64, message: &Arc<Message>) -> Record {
         let (message, qos) = (message.clone(), Qos::ExactlyOnce);
         let image = QueuedImage { seq, message, qos, retain: false, ids: None };
-        Record::Queued(session, Box::new(image))
+        Record::Queued(session, image)
     }
 
     fn recovered(mut store: Memory) -> (Vec<Saved>, Recovery) {

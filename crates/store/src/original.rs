@@ -30,7 +30,7 @@ impl Store for Original {
         Ok(self.found.clone())
     }
 
-    fn commit(&mut self, _: &[Record]) -> Result<(), Error> {
+    fn write(&mut self, _: &[Record]) -> Result<(), Error> {
         Err(Error::Foreign { path: self.path.clone() })
     }
 

@@ -43,7 +43,7 @@ impl Picture {
                 session.subscriptions.remove(&(filter.clone(), group.clone()));
             }),
             Record::Queued(id, image) => self.with(*id, |session| {
-                session.queue.insert(image.seq, Some((**image).clone()));
+                session.queue.insert(image.seq, Some(image.clone()));
             }),
             Record::Owned { session, seq } => self.with(*session, |session| {
                 if let Some(entry) = session.queue.get_mut(seq) {

@@ -11,7 +11,7 @@
 use crate::Error;
 use crate::change::Reader;
 use crate::frame::{self, Header, checksum};
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -33,6 +33,10 @@ const SUFFIX: &str = "log";
 pub(crate) const LOCK: &str = "lock";
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(30);
+/// What the system keeps of a file in one piece.
+const PAGE: usize = 4096;
+/// What is written at once to a new file.
+const ZEROS_AT_ONCE: usize = 256 << 10;
 /// What one unreadable block of the disk costs.
 const BLOCK: usize = 4096;
 
@@ -80,7 +84,9 @@ impl Segment {
             if let Err(e @ (Errno::NOSPC | Errno::DQUOT)) = room {
                 return Err(e.into());
             }
-            write_zeros(&file, len)?;
+            if write_zeros_past_cache(&path, len).is_err() {
+                write_zeros(&file, len)?;
+            }
             file.sync_all()?;
             sync_dir(dir)?;
             Ok(file)
@@ -172,6 +178,13 @@ impl Segment {
         self.file.sync_data().map_err(|e| Error::io(&self.path, "sync", e))
     }
 
+    /// From here to where the system's next page begins. A page that is written to its end need not be read before.
+    pub(crate) fn rest_of_page(&self, position: u64) -> usize {
+        let offset = position.saturating_sub(self.position);
+        let end = offset.next_multiple_of(PAGE as u64).min(self.len);
+        usize::try_from(end.saturating_sub(offset)).unwrap_or(0)
+    }
+
     /// Everything behind the header; zeros where the disk cannot be read.
     pub(crate) fn frames(&self) -> Vec<u8> {
         let len = usize::try_from(self.len.saturating_sub(HEADER_LEN)).unwrap_or(0);
@@ -237,9 +250,27 @@ fn path(dir: &Path, n: u32) -> PathBuf {
     dir.join(format!("{n:08}.{SUFFIX}"))
 }
 
+/// Not every file system can. What takes none of the system's pages costs a fraction, and they come with the groups.
+fn write_zeros_past_cache(path: &Path, len: u64) -> io::Result<()> {
+    let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
+    let mut file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+    let mut left = usize::try_from(len).unwrap_or(usize::MAX);
+    let most = left.min(ZEROS_AT_ONCE);
+    // a whole page begins somewhere in the first one
+    let bytes = vec![0; most + PAGE];
+    let first = bytes.as_ptr().align_offset(PAGE);
+    let zeros = bytes.get(first..).and_then(|zeros| zeros.get(..most)).unwrap_or_default();
+    while left > 0 {
+        let now = left.min(most);
+        file.write_all(zeros.get(..now).unwrap_or(zeros))?;
+        left -= now;
+    }
+    Ok(())
+}
+
 fn write_zeros(mut file: &File, len: u64) -> io::Result<()> {
     // page by page: a file system that keeps larger pieces would write as much for each small group
-    let zeros = [0; 4096];
+    let zeros = [0; PAGE];
     let mut left = len;
     while left > 0 {
         let now = zeros.len().min(usize::try_from(left).unwrap_or(usize::MAX));

@@ -83,7 +83,7 @@ fn session(id: u64, name: &str) -> Record {
 fn queued(session: u64, seq: u64, message: &Arc<Message>) -> Record {
     let image =
         QueuedImage { seq, message: message.clone(), qos: Qos::AtLeastOnce, retain: false, ids: None };
-    Record::Queued(session, Box::new(image))
+    Record::Queued(session, image)
 }
 
 fn finished(session: u64, seq: u64) -> Record {
@@ -124,7 +124,7 @@ fn record(pool: Vec<Arc<Message>>) -> impl Strategy<Value = Record> {
         (id.clone(), seq.clone(), pool.clone(), any::<bool>()).prop_map(|(id, seq, message, retain)| {
             let ids = retain.then(|| Box::from([1, 2]));
             let image = QueuedImage { seq, message, qos: Qos::ExactlyOnce, retain, ids };
-            Record::Queued(id, Box::new(image))
+            Record::Queued(id, image)
         });
     let on_message = (id.clone(), seq).prop_flat_map(|(session, seq)| {
         prop_oneof![
@@ -274,6 +274,42 @@ fn a_message_for_many_is_written_once_and_one_undone_in_its_group_never() {
     store.commit(&[queued(1, 2, &undone), owned, received, finished(1, 2), completed]).unwrap();
     store.commit(&[session(51, "brief"), queued(51, 1, &undone), Record::Ended(51)]).unwrap();
     assert_eq!(store.log_end(), before);
+}
+
+#[test]
+fn a_group_that_was_not_settled_is_known_to_the_next() {
+    let dir = place();
+    let mut store = open(&dir.path(), Mode::Durable);
+    let shared = message("t", b"x", None);
+    store.write(&[session(1, "s"), queued(1, 1, &shared)]).unwrap();
+    store.write(&[finished(1, 1), queued(1, 2, &shared)]).unwrap();
+    // as safe as any
+    let (_, found) = read(&mut open(&copy(&dir.path()).path(), Mode::Durable));
+    assert_eq!((found.sessions, found.queued, found.lost), (1, 1, vec![]));
+    store.settle();
+    let stats = store.stats();
+    assert_eq!((stats.messages, stats.queued), (1, 1));
+    store.settle();
+    assert_eq!(store.stats(), stats);
+}
+
+#[test]
+fn the_next_file_is_made_before_it_is_wanted() {
+    let dir = place();
+    let mut store = open(&dir.path(), Mode::Written);
+    store.commit(&[session(1, "s")]).unwrap();
+    let (few, bytes) = (files(&dir.path()).len(), store.stats().bytes);
+    let large = message("t", &[b'x'; 2500], None);
+    store.write(&[queued(1, 1, &large)]).unwrap();
+    assert_eq!(store.stats().bytes, bytes);
+    store.settle();
+    // it counts from the beginning, and there is one at a time
+    assert_eq!(store.stats().bytes, bytes + SMALL.segment_min);
+    store.settle();
+    drop(store);
+    assert_eq!(files(&dir.path()).len(), few + 1);
+    let whole = |path: &std::path::PathBuf| path.metadata().unwrap().len() == SMALL.segment_min;
+    assert!(files(&dir.path()).iter().all(whole));
 }
 
 #[test]

@@ -385,7 +385,7 @@ fn records(saved: Saved, group: &mut Vec<Record>) {
     for (seq, entry) in session.queue {
         let owned = entry.is_none();
         let image = entry.unwrap_or_else(|| owned_image(seq));
-        group.push(Record::Queued(id, Box::new(image)));
+        group.push(Record::Queued(id, image));
         if owned {
             group.push(Record::Owned { session: id, seq });
         }

@@ -100,7 +100,7 @@ impl Disk {
                 self.of(id).subscriptions.remove(&(filter, group)).expect("a subscription that is known");
             }
             Record::Queued(id, q) => {
-                assert!(self.of(id).queue.insert(q.seq, Some(*q)).is_none(), "a place given twice");
+                assert!(self.of(id).queue.insert(q.seq, Some(q)).is_none(), "a place given twice");
             }
             Record::Owned { session, seq } => {
                 let entry = self.of(session).queue.get_mut(&seq).expect("a message that is known");

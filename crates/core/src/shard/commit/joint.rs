@@ -107,7 +107,7 @@ impl Journal {
     /// A message has its place in a stored session; whether it has to wait for [`Shard::settled`].
     pub(in crate::shard) fn queued(&mut self, key: Key, session: StoredId, parcel: &Parcel) -> bool {
         let Parcel { message, qos, retain, ids, seq } = parcel.clone();
-        let record = Record::Queued(session, Box::new(QueuedImage { seq, message, qos, retain, ids }));
+        let record = Record::Queued(session, QueuedImage { seq, message, qos, retain, ids });
         let Some(lot) = self.joints.lot else {
             self.record(record);
             return false;
