@@ -1,57 +1,31 @@
 //! One thread's loop: sockets in, the shard decides, sockets out.
 
+mod sleep;
+
 use crate::acceptor::Acceptor;
-use crate::inbox::{Arrival, Inbox, Letter, Permit};
+use crate::inbox::{Arrival, Inbox, Letter};
 use crate::limits::{
-    CROWDED_PAUSE, EVENTS, FILTERS_AT_ONCE, FILTERS_PER_TURN, GATHER_BYTES, GATHERED_BYTES, LENT_DELIVERIES,
-    LISTING_MAX, MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX, TRIM_PERIOD, TURN_BYTES,
+    EVENTS, FILTERS_AT_ONCE, FILTERS_PER_TURN, GATHER_BYTES, GATHERED_BYTES, LENT_DELIVERIES, LISTING_MAX,
+    MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX, TRIM_PERIOD, TURN_BYTES,
 };
 use crate::logins::{LoginJob, Logins};
 use crate::memory::Memory;
 use crate::persistence::Persistence;
 use crate::sys::Job;
+use crate::wire::{Wire, read_some, wire};
 use grovemq_codec::frame_len;
 use grovemq_core::observe::Cause;
 use grovemq_core::{Action, Batch, Key, Next, Shard, Time, Verdict};
-use grovemq_net::Stream;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Registry, Token};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The token of the inbox; connections have their slot's number.
 pub(crate) const WAKE: Token = Token(usize::MAX);
-
-/// A connection as the loop sees it.
-#[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one fact about the stream, and they combine freely"
-)]
-struct Wire {
-    key: Key,
-    stream: Stream,
-    permit: Permit,
-    /// Bytes read and not yet consumed: an unfinished packet, or what waits for its turn.
-    rest: Vec<u8>,
-    /// There may be more to read.
-    readable: bool,
-    /// The other side has closed; what it sent before is still to be read.
-    ended: bool,
-    /// `rest` holds whole packets.
-    unread: bool,
-    /// In `EventLoop::ready` or `EventLoop::later`.
-    queued: bool,
-    /// Nothing may be read until a verdict.
-    waiting: bool,
-    /// In `EventLoop::paused`: nothing is read for a moment.
-    paused: bool,
-    /// The socket took less than we had.
-    blocked: bool,
-}
 
 /// Whom the loops write to.
 #[derive(Clone, Debug)]
@@ -164,7 +138,8 @@ impl EventLoop {
             if is_short || !event_loop.finds_work(&mut poll, &mut events)? {
                 let sleeps = !is_short && event_loop.fall_asleep();
                 drop(event_loop);
-                let result = wait(&mut poll, &mut events, if sleeps { timeout } else { Some(Duration::ZERO) });
+                let result =
+                    wait(&mut poll, &mut events, if sleeps { timeout } else { Some(Duration::ZERO) });
                 event_loop = lock(this);
                 event_loop.inbox.wake_up();
                 result?;
@@ -237,34 +212,6 @@ impl EventLoop {
         self.shard.set_memory_short(self.neighbours.memory.is_short(now));
     }
 
-    /// A turn in place of this loop's thread, which sleeps, for few messages of other shards. `false`: there is more to do, and
-    /// it has to be woken.
-    pub(crate) fn lent_turn(&mut self) -> bool {
-        if self.has_many || self.stopping {
-            return false;
-        }
-        self.inbox.collect(&mut self.letters);
-        let is_little = |l: &Letter| matches!(l, Letter::Mail(batch) if batch.len() <= LENT_DELIVERIES as usize);
-        if !self.letters.iter().all(is_little) {
-            return false;
-        }
-        let now = self.now();
-        self.begin_turn(now);
-        self.shard.allow_filters(0);
-        for letter in self.letters.drain(..) {
-            if let Letter::Mail(batch) = letter {
-                self.mail.push_back(batch);
-            }
-        }
-        self.lent = true;
-        self.deal_with_mail(now, LENT_DELIVERIES);
-        self.settle(now);
-        self.lent = false;
-        self.neighbours.memory.add();
-        let in_time = self.deadline().is_none_or(|at| self.wakes_at.is_some_and(|wakes| wakes <= at));
-        in_time && !self.is_busy() && self.ready.is_empty() && self.later.is_empty() && self.inbox.fall_asleep()
-    }
-
     /// What takes long and is done in slices, and what has its time: all that others sent is on its way now.
     fn work(&mut self, now: Time) {
         let due = self.shard.has_work() || self.shard.next_timeout().is_some_and(|at| at <= now);
@@ -287,56 +234,6 @@ impl EventLoop {
 
     fn now(&self) -> Time {
         Time(u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
-
-    /// Until the next turn; `None`: until somebody wakes the loop.
-    fn timeout(&self) -> Option<Duration> {
-        if self.is_busy() {
-            Some(Duration::ZERO)
-        } else if !self.ready.is_empty() || !self.later.is_empty() {
-            Some(if self.is_crowded() { CROWDED_PAUSE } else { Duration::ZERO })
-        } else {
-            let now = self.now();
-            // one millisecond more, so that the deadline has passed on waking
-            self.deadline().map(|at| Duration::from_millis(at.0.saturating_sub(now.0) + 1))
-        }
-    }
-
-    /// There is something to do even if nobody sends anything.
-    fn is_busy(&self) -> bool {
-        self.shard.has_work()
-            || !self.mail.is_empty()
-            || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_busy())
-    }
-
-    /// When there is something to do at the latest.
-    fn deadline(&self) -> Option<Time> {
-        let paused = (!self.paused.is_empty()).then_some(self.paused_until);
-        let retry = self.acceptor.as_ref().and_then(|acceptor| acceptor.next_timeout());
-        let memory = self.neighbours.memory.next_look();
-        [self.shard.next_timeout(), paused, retry, self.trim_at, memory].into_iter().flatten().min()
-    }
-
-    /// `false` when there is post and the loop must not.
-    fn fall_asleep(&mut self) -> bool {
-        self.wakes_at = self.deadline();
-        self.inbox.fall_asleep()
-    }
-
-    /// Looks for events and post for a while (`busy_poll`), since being woken takes longer than what there is to do then.
-    fn finds_work(&self, poll: &mut Poll, events: &mut Events) -> io::Result<bool> {
-        let patience = self.neighbours.busy_poll;
-        if patience.is_zero() {
-            return Ok(false);
-        }
-        let begin = Instant::now();
-        while begin.elapsed() < patience {
-            wait(poll, events, Some(Duration::ZERO))?;
-            if !events.is_empty() || self.inbox.has_post() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Delivers what other shards sent, up to about so many deliveries: the rest has to wait until what these brought is
@@ -513,7 +410,7 @@ impl EventLoop {
         } else if wire.readable {
             if wire.rest.len() > GATHER_BYTES { self.gather(now, key) } else { self.read(now, key) }
         }
-        if let Some(wire) = self::wire(&mut self.wires, key)
+        if let Some(wire) = crate::wire::wire(&mut self.wires, key)
             && (wire.unread || wire.readable)
             && !wire.waiting
             && !wire.paused
@@ -739,47 +636,5 @@ fn wait(poll: &mut Poll, events: &mut Events, timeout: Option<Duration>) -> io::
     match poll.poll(events, timeout) {
         Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
         _ => Ok(()),
-    }
-}
-
-#[inline]
-fn wire(wires: &mut [Option<Wire>], key: Key) -> Option<&mut Wire> {
-    wires.get_mut(key.index as usize)?.as_mut().filter(|w| w.key == key)
-}
-
-/// One read. `None`: nothing there now. Notes whether more may follow.
-fn read_some(wire: &mut Wire, space: &mut [u8]) -> Result<Option<usize>, Cause> {
-    loop {
-        match wire.stream.read(space) {
-            Ok(0) => {
-                wire.readable = false;
-                return Err(Cause::StreamEnded);
-            }
-            Ok(n) => {
-                // a short read has emptied the socket; its next byte raises a new event, an end seen before does not
-                wire.readable = n == space.len() || wire.ended || wire.stream.has_more();
-                return Ok(Some(n));
-            }
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                wire.readable = wire.stream.has_more();
-                return Ok(None);
-            }
-            Err(e) => {
-                wire.readable = false;
-                let framing = e.kind() == ErrorKind::InvalidData;
-                return Err(if framing { Cause::Protocol("bad framing") } else { Cause::StreamError });
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_takes_little_memory() {
-        assert!(size_of::<Option<Wire>>() <= 80);
     }
 }

@@ -32,6 +32,7 @@ mod sys;
 mod tls;
 mod undated;
 mod watch;
+mod wire;
 
 pub use listing::Subscribed;
 pub use log::Log;
@@ -60,9 +61,9 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 use sys::Sys;

@@ -65,7 +65,8 @@ impl Logins {
         Ok(logins)
     }
 
-    fn new(delay_max: Option<Duration>) -> Self {
+    /// Without threads: nothing is checked.
+    pub(crate) fn new(delay_max: Option<Duration>) -> Self {
         let (ready, waiting, guesses) = (VecDeque::new(), BTreeMap::new(), Guesses::new(delay_max));
         let state = State { ready, waiting, delayed: 0, guesses, closed: false };
         Self(Arc::new(Entrance(Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new() }))))

@@ -4,7 +4,7 @@
 //! group is safe it does after the acknowledgements are let go.
 
 use crate::inbox::{Inbox, Letter};
-use crate::limits::{STORE_BACKLOG_BYTES, STORE_RETRY, STORE_SYNC};
+use crate::limits::{LENT_DELIVERIES, STORE_BACKLOG_BYTES, STORE_RETRY, STORE_SYNC};
 use crate::log::Log;
 use crate::memory::Memory;
 use grovemq_config::{Config, PersistenceMode};
@@ -249,8 +249,13 @@ impl Keeper {
             let stop = self.gather(&mut group, &mut points);
             if group.records.is_empty() || self.commit(&mut group) {
                 for (shard, point) in points.iter_mut().enumerate().filter(|(_, point)| **point > 0) {
-                    if let Some(inbox) = self.inboxes.get(shard) {
-                        inbox.post(Letter::Persisted(core::mem::take(point)));
+                    let Some(inbox) = self.inboxes.get(shard) else { continue };
+                    let letter = Letter::Persisted(core::mem::take(point));
+                    // what sends few answers is done here, while its shard sleeps
+                    if group.records.len() <= LENT_DELIVERIES as usize {
+                        inbox.hand_over(letter);
+                    } else {
+                        inbox.post(letter);
                     }
                 }
                 // while the shards acknowledge
