@@ -1,29 +1,23 @@
 //! No memory left: what is shed, who goes on, and how it ends.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::fairness::{memory, plain};
 use crate::notation::bytes;
-use crate::peer::{Peer, local};
+use crate::peer::Peer;
 
 const READERS: usize = 1000;
 const LIMIT: usize = 48 << 20;
 /// Messages sent before their answers are read.
 const GROUP: usize = 20;
 
-/// A subscriber of its own topic that reads its first answers and then nothing.
-fn deaf(port: u16, number: usize) -> TcpStream {
-    let mut stream = TcpStream::connect(local(port)).unwrap();
-    let hello = [
-        bytes(&format!("CONNECT{{\"MQTT\" 04 02 0000 \"deaf{number:04}\"}}")),
-        bytes(&format!("SUBSCRIBE{{0001 \"deaf/{number:04}\" 01}}")),
-    ];
-    stream.write_all(&hello.concat()).unwrap();
-    stream.read_exact(&mut [0; 4 + 5]).unwrap();
-    stream
+/// A subscriber of its own topic that reads its first answers and then nothing. Its session outlives it a little, so that what is
+/// sent to it must be kept.
+fn deaf(port: u16, number: usize) -> Peer {
+    let connect = format!("\"MQTT\" 05 02 0000 {{1100000001}} \"deaf{number:04}\"");
+    let mut peer = Peer::connect(port, &connect, "CONNACK{0000 *}");
+    peer.subscribe_v5(&format!("deaf/{number:04}"), 1);
+    peer
 }
 
 /// A PUBLISH of QoS 1 and twenty kilobytes to one of them.
@@ -62,7 +56,7 @@ fn c06_a_thousand_slow_readers_at_once() {
     setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now }).unwrap();
     let broker = plain(&format!("memory_limit {LIMIT}\n"));
     let port = broker.port();
-    let readers: Vec<TcpStream> = (0..READERS).map(|n| deaf(port, n)).collect();
+    let readers: Vec<Peer> = (0..READERS).map(|n| deaf(port, n)).collect();
     let mut writer = Peer::v5(port, "writer");
     let mut old = Peer::v3(port, "old");
     let before = memory(&broker);

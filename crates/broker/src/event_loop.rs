@@ -153,6 +153,13 @@ impl EventLoop {
         let now = self.now();
         self.begin_turn(now);
         self.shard.allow_filters(FILTERS_AT_ONCE);
+        // before a new connection can have the place of one that they are about
+        for event in events {
+            let token = event.token();
+            if token != WAKE && !self.acceptor.as_mut().is_some_and(|a| a.on_event(token)) {
+                self.on_event(now, event);
+            }
+        }
         self.inbox.collect(&mut self.letters);
         let mut letters = core::mem::take(&mut self.letters);
         for letter in letters.drain(..) {
@@ -160,12 +167,6 @@ impl EventLoop {
         }
         self.letters = letters;
         self.deal_with_mail(now, MAIL_DELIVERIES);
-        for event in events {
-            let token = event.token();
-            if token != WAKE && !self.acceptor.as_mut().is_some_and(|a| a.on_event(token)) {
-                self.on_event(now, event);
-            }
-        }
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.accept(&self.registry, now, arrivals);
         }
