@@ -363,7 +363,7 @@ pub static OPTIONS: &[Opt] = &[
     int("shards", "0", range(0, SHARDS_MAX, "Invalid 'shards' value ({})."), |d, v| d.config.shards = positive_u16(v),
         "Event loops to run; 0 is one for each core."),
     int("busy_poll", "0", range(0, BUSY_POLL_MAX, "Invalid 'busy_poll' value ({})."), |d, v| d.config.busy_poll = Duration::from_micros(v.unsigned_abs().into()),
-        "Microseconds for which an event loop goes on looking for work before it sleeps. 50 takes a quarter off the median latency of a broker that has something to do every now and then, for three times the processor time; one with nothing to do costs nothing all the same."),
+        "Microseconds for which an event loop goes on looking for work before it sleeps. Where processors are to spare, the median latency is that much less of what waking a thread takes; one with nothing to do costs nothing all the same. Where other programs want the processor it only takes it from them."),
 
     // Security
     flag("allow_anonymous", "false", words::allow_anonymous, "Lets clients in that give no user name.").security().reload(),
