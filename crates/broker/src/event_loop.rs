@@ -6,7 +6,7 @@ use crate::acceptor::Acceptor;
 use crate::inbox::{Arrival, Inbox, Letter};
 use crate::limits::{
     EVENTS, FILTERS_AT_ONCE, FILTERS_PER_TURN, GATHER_BYTES, GATHERED_BYTES, LENT_DELIVERIES, LISTING_MAX,
-    MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES, REPORT_SLOTS_MAX, TRIM_PERIOD, TURN_BYTES,
+    MAIL_DELIVERIES, PRESSURE_PAUSE, READ_BYTES, READ_MANY_BYTES, REPORT_SLOTS_MAX, TRIM_PERIOD, TURN_BYTES,
 };
 use crate::logins::{LoginJob, Logins};
 use crate::memory::Memory;
@@ -85,7 +85,7 @@ pub(crate) struct EventLoop {
     wakes_at: Option<Time>,
     /// Another thread has this turn.
     lent: bool,
-    /// Other shards' messages have had many receivers lately: nobody else's thread should send to all of them.
+    /// Other shards' messages had many receivers within the last second: nobody else's thread should send to all of them.
     has_many: bool,
     last_turn: bool,
     stopping: bool,
@@ -113,7 +113,7 @@ impl EventLoop {
             fresh: Vec::new(),
             paused: Vec::new(),
             paused_until: Time::default(),
-            buffer: vec![0; READ_BYTES + GATHER_BYTES],
+            buffer: vec![0; GATHER_BYTES + READ_MANY_BYTES],
             turn_bytes: 0,
             trim_at: None,
             acceptor: None,
@@ -255,9 +255,8 @@ impl EventLoop {
                 sender.give_back(batch);
             }
         }
-        if messages > 0 {
-            self.has_many = deliveries - budget > LENT_DELIVERIES || budget == 0;
-        }
+        let taken = usize::try_from(deliveries - budget).unwrap_or(usize::MAX);
+        self.has_many |= budget == 0 || taken > messages * LENT_DELIVERIES as usize;
         self.inbox.dealt_with(messages);
     }
 
@@ -424,8 +423,10 @@ impl EventLoop {
     fn read(&mut self, now: Time, key: Key) {
         let Some(wire) = wire(&mut self.wires, key) else { return };
         let kept = wire.rest.len();
+        let is_large = kept > 0 && unfinished_len(&wire.rest) > READ_BYTES / 2;
+        let want = if is_large { READ_MANY_BYTES } else { READ_BYTES };
         let Some((head, space)) = self.buffer.split_at_mut_checked(kept) else { return };
-        let Some(space) = space.get_mut(..READ_BYTES) else { return };
+        let Some(space) = space.get_mut(..want) else { return };
         let n = match read_some(wire, space) {
             Ok(Some(n)) => n,
             Ok(None) => return,
@@ -448,7 +449,7 @@ impl EventLoop {
         let Some(wire) = wire(&mut self.wires, key) else { return };
         let mut rest = core::mem::take(&mut wire.rest);
         let kept = rest.len();
-        let whole = frame_len(&rest, u32::MAX).ok().flatten().unwrap_or(0);
+        let whole = unfinished_len(&rest);
         let want = whole.saturating_sub(kept).clamp(1, GATHERED_BYTES);
         rest.resize(kept + want, 0);
         let result = match rest.get_mut(kept..) {
@@ -521,7 +522,7 @@ impl EventLoop {
 
     /// Gives back memory that is only kept for the next turn.
     fn trim(&mut self) {
-        self.trim_at = None;
+        (self.trim_at, self.has_many) = (None, false);
         self.shard.trim();
         self.inbox.trim();
         self.letters.shrink_to_fit();
@@ -627,6 +628,11 @@ impl EventLoop {
         let place = self.wires.get_mut(key.index as usize)?;
         if place.as_ref()?.key == key { place.take() } else { None }
     }
+}
+
+/// What the packet that these bytes begin will have; 0 where that cannot be told yet.
+fn unfinished_len(rest: &[u8]) -> usize {
+    frame_len(rest, u32::MAX).ok().flatten().unwrap_or(0)
 }
 
 fn lock(event_loop: &Mutex<EventLoop>) -> MutexGuard<'_, EventLoop> {

@@ -86,7 +86,8 @@ impl Drop for Permit {
     }
 }
 
-/// Post for one event loop. Writers take a short lock and wake the loop only if it sleeps. No two share a cache line.
+/// Post for one event loop. Writers take a short lock, and wake the loop, or take its turn, only if it sleeps. No two share a
+/// cache line.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Inbox {
@@ -127,15 +128,18 @@ impl Inbox {
 
     /// The same for what may be little: if the loop sleeps, its turn is taken here and now.
     pub(crate) fn hand_over(&self, letter: Letter) {
-        if self.put(letter) && !self.take_turn() {
+        // who brings something else is not to deliver others' messages
+        let with_mail = matches!(letter, Letter::Mail(_));
+        if self.put(letter) && !self.take_turn(with_mail) {
             self.wake();
         }
     }
 
-    fn take_turn(&self) -> bool {
+    fn take_turn(&self, with_mail: bool) -> bool {
         let owner = self.owner.get().and_then(Weak::upgrade);
         // its thread may be about to fall asleep, or awake again
-        owner.is_some_and(|owner| owner.try_lock().is_ok_and(|mut event_loop| event_loop.lent_turn()))
+        owner
+            .is_some_and(|owner| owner.try_lock().is_ok_and(|mut event_loop| event_loop.lent_turn(with_mail)))
     }
 
     fn wake(&self) {

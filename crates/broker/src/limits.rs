@@ -5,6 +5,8 @@ use std::time::Duration;
 /// One read takes at most so many bytes, and so does one connection in one turn. What it brings stays in the processor's
 /// cache until it is on its way, and buffers stay below the size from which the allocator gives each a mapping of its own.
 pub(crate) const READ_BYTES: usize = 64 << 10;
+/// The same where packets are large: each read then leaves less unfinished, which has to be copied.
+pub(crate) const READ_MANY_BYTES: usize = 256 << 10;
 /// Once so many bytes were read in a turn, the other connections wait for the next.
 pub(crate) const TURN_BYTES: usize = 64 << 10;
 /// Subscriptions changed in a turn before what others have sent is on its way; most clients need no more.
@@ -21,8 +23,12 @@ pub(crate) const EVENTS: usize = 1024;
 pub(crate) const INBOX_MESSAGES_MAX: usize = 4000;
 /// Deliveries of other shards' messages in one turn; then what they brought is sent, and others have their turn.
 pub(crate) const MAIL_DELIVERIES: u32 = 1000;
-/// Messages, and deliveries, for a shard that sleeps which another one takes care of itself: about what it takes to wake a thread.
-pub(crate) const LENT_DELIVERIES: u32 = 16;
+/// Messages for a shard that sleeps which another one takes care of itself, and what they and their deliveries may be together:
+/// about what it takes to wake a thread.
+pub(crate) const LENT_MESSAGES: usize = 8;
+pub(crate) const LENT_DELIVERIES: u32 = 24;
+/// Records of a group whose acknowledgements the store's thread sends itself.
+pub(crate) const LENT_RECORDS: usize = 16;
 /// Emptied batches kept for the next ones, and the memory each may keep.
 pub(crate) const SPARE_BATCHES_MAX: usize = 8;
 pub(crate) const SPARE_BATCH_BYTES_MAX: usize = 512 << 10;

@@ -4,7 +4,7 @@
 //! group is safe it does after the acknowledgements are let go.
 
 use crate::inbox::{Inbox, Letter};
-use crate::limits::{LENT_DELIVERIES, STORE_BACKLOG_BYTES, STORE_RETRY, STORE_SYNC};
+use crate::limits::{LENT_RECORDS, STORE_BACKLOG_BYTES, STORE_RETRY, STORE_SYNC};
 use crate::log::Log;
 use crate::memory::Memory;
 use grovemq_config::{Config, PersistenceMode};
@@ -252,7 +252,7 @@ impl Keeper {
                     let Some(inbox) = self.inboxes.get(shard) else { continue };
                     let letter = Letter::Persisted(core::mem::take(point));
                     // what sends few answers is done here, while its shard sleeps
-                    if group.records.len() <= LENT_DELIVERIES as usize {
+                    if group.records.len() <= LENT_RECORDS {
                         inbox.hand_over(letter);
                     } else {
                         inbox.post(letter);

@@ -2,7 +2,7 @@
 
 use super::{EventLoop, wait};
 use crate::inbox::Letter;
-use crate::limits::{CROWDED_PAUSE, LENT_DELIVERIES};
+use crate::limits::{CROWDED_PAUSE, LENT_DELIVERIES, LENT_MESSAGES};
 use grovemq_core::Time;
 use mio::{Events, Poll};
 use std::io;
@@ -61,13 +61,17 @@ impl EventLoop {
 
     /// A turn in place of this loop's thread, which sleeps, for few messages of other shards or a word from the store. `false`:
     /// there is more to do, and it has to be woken.
-    pub(crate) fn lent_turn(&mut self) -> bool {
-        if self.has_many || self.stopping {
+    pub(crate) fn lent_turn(&mut self, with_mail: bool) -> bool {
+        if self.stopping {
             return false;
         }
         self.inbox.collect(&mut self.letters);
+        let mut messages = 0;
         let is_little = |l: &Letter| match l {
-            Letter::Mail(batch) => batch.len() <= LENT_DELIVERIES as usize,
+            Letter::Mail(batch) => {
+                messages += batch.len();
+                with_mail && !self.has_many && messages <= LENT_MESSAGES
+            }
             Letter::Persisted(_) => true,
             _ => false,
         };
@@ -149,8 +153,8 @@ mod tests {
             Self { loops: loops.collect(), inboxes: inboxes.to_vec(), ids }
         }
 
-        /// A client of that shard, and what it has said so far.
-        fn client(&mut self, shard: usize) -> UnixStream {
+        /// The post says that somebody has come.
+        fn arrive(&self, shard: usize) -> UnixStream {
             let (client, broker) = UnixStream::pair().unwrap();
             client.set_nonblocking(true).unwrap();
             broker.set_nonblocking(true).unwrap();
@@ -158,6 +162,12 @@ mod tests {
             let peer = Peer { address: None, listener: 0, secured: None };
             let arrival = Arrival { stream, peer, identity: None, permit: Permit::default(), readable: true };
             self.inboxes[shard].post(Letter::Accepted(arrival));
+            client
+        }
+
+        /// A client of that shard.
+        fn client(&mut self, shard: usize) -> UnixStream {
+            let client = self.arrive(shard);
             let id = self.ids[shard] as u8;
             let connect = [b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01".as_slice(), &[id]].concat();
             self.say(shard, &client, &connect);
@@ -250,7 +260,7 @@ mod tests {
         let (publisher, subscriber) = (pair.client(0), pair.client(1));
         pair.say(1, &subscriber, SUBSCRIBE);
         heard(&subscriber);
-        let count = LENT_DELIVERIES as usize + 1;
+        let count = LENT_MESSAGES + 1;
         pair.say(0, &publisher, &b"\x30\x04\0\x01t1".repeat(count));
         assert_eq!(heard(&subscriber), b"");
         assert!(pair.is_woken(1));
@@ -288,5 +298,25 @@ mod tests {
         assert!(pair.is_woken(1));
         pair.run(1);
         assert!(subscribers.iter().all(|s| heard(s) == b"\x30\x04\0\x01t2"));
+    }
+    #[test]
+    fn an_event_of_a_connection_that_ended_meanwhile_is_not_the_next_ones() {
+        let mut pair = Pair::new();
+        let (publisher, subscriber) = (pair.client(0), pair.client(1));
+        pair.say(1, &subscriber, SUBSCRIBE);
+        heard(&subscriber);
+        // the subscriber is gone, and its loop's thread has the event, but not yet the loop
+        drop(subscriber);
+        let mut events = Events::with_capacity(64);
+        wait(&mut pair.loops[1].1, &mut events, Some(Duration::ZERO)).unwrap();
+        assert!(events.iter().any(mio::event::Event::is_read_closed));
+        // another shard takes a turn, in which its connection ends
+        pair.say(0, &publisher, b"\x30\x04\0\x01t1");
+        assert!(pair.loops[1].0.lock().unwrap().wires.iter().all(Option::is_none));
+        // a new client has its place
+        let _client = pair.arrive(1);
+        let mut event_loop = pair.loops[1].0.lock().unwrap();
+        event_loop.turn(&events, &mut Vec::new()).unwrap();
+        assert!(event_loop.wires.iter().flatten().any(|wire| !wire.ended));
     }
 }

@@ -26,8 +26,9 @@ const CHANGES_MAX: usize = 256;
 const CHANGE_BYTES: usize = 128;
 /// Subscriptions taken away before other shards may have the index: so few that who waits for it need not fall asleep.
 const LOCKED_MAX: usize = 4;
-/// The same for those added, which take less.
+/// The same for those added, which take less, and the levels of their filters from which on no further one is added.
 pub(crate) const ADDED_MAX: usize = 8;
+pub(crate) const ADDED_LEVELS: usize = 48;
 
 /// What the shards share. Only a miss in the match cache, a change of subscriptions and retained messages take a
 /// lock; a hit reads one counter, and some marks after a change.

@@ -7,7 +7,7 @@ use crate::access::{Access, Who};
 use crate::connection::Connection;
 use crate::journal::{Record, SubscriptionImage};
 use crate::observe::{Cause, Event};
-use crate::router::{ADDED_MAX, Cursor, NodeId, SessionRef, Subscription};
+use crate::router::{ADDED_LEVELS, ADDED_MAX, Cursor, NodeId, SessionRef, Subscription};
 use crate::session::Replay;
 use crate::slab::Key;
 use crate::{Message, Time};
@@ -133,11 +133,14 @@ impl Shard {
         let max = self.settings.limits.subscriptions_max as usize;
         let mut filters = filters.iter();
         let mut wanted = Vec::with_capacity(ADDED_MAX);
-        while self.filters_left > 0 {
+        let mut fault = None;
+        while self.filters_left > 0 && fault.is_none() {
             let len = self.clients.sessions.get(session_key).map_or(0, |s| s.subscriptions.len());
             // one by one, where some may be too many
             let some = if len + ADDED_MAX > max { 1 } else { ADDED_MAX };
+            let mut levels = 0;
             while wanted.len() < some
+                && levels < ADDED_LEVELS
                 && self.filters_left > 0
                 && let Some((filter, mut options)) = filters.next()
             {
@@ -145,14 +148,17 @@ impl Shard {
                 options.qos = options.qos.min(qos_max);
                 let split = split(filter);
                 let group = split.and_then(|(group, _)| group);
-                if group.is_some() && options.no_local {
-                    return Err(Cause::Protocol("no local on a shared subscription")); // [MQTT-3.8.3-4]
+                let inner = split.and_then(|(_, inner)| mounted(mount.as_deref(), inner));
+                if group.is_some() && inner.is_some() && options.no_local {
+                    // [MQTT-3.8.3-4]
+                    fault = Some(Cause::Protocol("no local on a shared subscription"));
+                    break;
                 }
                 if bridge && group.is_none() {
                     // what a bridge of 3.x cannot ask for: no echo, and messages as they were
                     (options.no_local, options.retain_as_published) = (true, true);
                 }
-                let inner = split.and_then(|(_, inner)| mounted(mount.as_deref(), inner));
+                levels += filter.bytes().filter(|b| *b == b'/').count() + 1;
                 let code =
                     if inner.is_some() { granted(options.qos) } else { ReasonCode::TopicFilterInvalid };
                 let inner = inner.unwrap_or_default();
@@ -164,13 +170,17 @@ impl Shard {
             self.subscribe_slice(now, session_key, &mut wanted, task.id);
             task.codes.extend(wanted.drain(..).map(|w| suback_code(version, w.code)));
         }
-        Ok(filters.rest())
+        match fault {
+            None => Ok(filters.rest()),
+            Some(cause) => Err(cause),
+        }
     }
 
     fn subscribe_slice(&mut self, now: Time, session_key: Key, wanted: &mut [Wanted<'_>], id: u32) {
         let Some(session) = self.clients.sessions.get_mut(session_key) else { return };
         let of = SessionRef { shard: self.id, key: session_key };
         if let [one] = &mut *wanted
+            && !one.code.is_error()
             && session.subscriptions.len() >= self.settings.limits.subscriptions_max as usize
             && self.router.subscription(&one.inner, one.group, of).is_none()
         {

@@ -462,4 +462,21 @@ fn many_filters_in_one_packet_up_to_the_limit() {
     expected.extend(["QuotaExceeded", "QuotaExceeded", "QuotaExceeded", "Success"]);
     assert_eq!(lines, [format!("SUBACK #1 [{}]", expected.join(", "))]);
     assert_eq!(bench.router.subscription_counts(), (10, 0));
+    let lines = bench.feed("s", &subscribe(&[("a/#/b", options(1)), ("one/more", options(1))]));
+    assert_eq!(lines, ["SUBACK #1 [TopicFilterInvalid, QuotaExceeded]"]);
+}
+
+/// Filters as deep as they may be, more of them than are added at once.
+#[test]
+fn deep_filters_in_one_packet() {
+    let mut bench = Bench::new(settings());
+    bench.connect("s", v5("s"));
+    let deep = "a/".repeat(190);
+    let names: Vec<String> = (0..40).map(|n| format!("{deep}{n}")).collect();
+    let filters: Vec<_> = names.iter().map(|name| (&**name, options(1))).collect();
+    let lines = bench.feed("s", &subscribe(&filters));
+    assert_eq!(lines, [format!("SUBACK #1 [{}]", vec!["GrantedQos1"; 40].join(", "))]);
+    bench.connect("p", v5("p"));
+    bench.feed("p", &publish(0, 0, &names[39], "x"));
+    assert_eq!(bench.take("s").len(), 1);
 }
