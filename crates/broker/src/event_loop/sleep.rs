@@ -153,6 +153,15 @@ mod tests {
             Self { loops: loops.collect(), inboxes: inboxes.to_vec(), ids }
         }
 
+        /// A client of the first, and one of the second that is subscribed to `t`.
+        fn subscribed() -> (Self, UnixStream, UnixStream) {
+            let mut pair = Self::new();
+            let (publisher, subscriber) = (pair.client(0), pair.client(1));
+            pair.say(1, &subscriber, SUBSCRIBE);
+            assert_eq!(heard(&subscriber), SUBACK);
+            (pair, publisher, subscriber)
+        }
+
         /// The post says that somebody has come.
         fn arrive(&self, shard: usize) -> UnixStream {
             let (client, broker) = UnixStream::pair().unwrap();
@@ -219,10 +228,7 @@ mod tests {
 
     #[test]
     fn a_message_for_a_loop_that_sleeps_is_delivered_without_it() {
-        let mut pair = Pair::new();
-        let (publisher, subscriber) = (pair.client(0), pair.client(1));
-        pair.say(1, &subscriber, SUBSCRIBE);
-        assert_eq!(heard(&subscriber), SUBACK);
+        let (mut pair, publisher, subscriber) = Pair::subscribed();
         // the first one sets the time at which memory is given back, which is earlier than the thread would wake
         pair.say(0, &publisher, b"\x30\x04\0\x01t1");
         if pair.is_woken(1) {
@@ -240,10 +246,7 @@ mod tests {
 
     #[test]
     fn a_loop_that_is_awake_is_left_alone() {
-        let mut pair = Pair::new();
-        let (publisher, subscriber) = (pair.client(0), pair.client(1));
-        pair.say(1, &subscriber, SUBSCRIBE);
-        heard(&subscriber);
+        let (mut pair, publisher, subscriber) = Pair::subscribed();
         let event_loop = pair.loops[1].0.clone();
         let guard = event_loop.lock().unwrap();
         pair.say(0, &publisher, b"\x30\x04\0\x01t1");
@@ -256,10 +259,7 @@ mod tests {
 
     #[test]
     fn many_messages_wake_the_thread() {
-        let mut pair = Pair::new();
-        let (publisher, subscriber) = (pair.client(0), pair.client(1));
-        pair.say(1, &subscriber, SUBSCRIBE);
-        heard(&subscriber);
+        let (mut pair, publisher, subscriber) = Pair::subscribed();
         let count = LENT_MESSAGES + 1;
         pair.say(0, &publisher, &b"\x30\x04\0\x01t1".repeat(count));
         assert_eq!(heard(&subscriber), b"");
@@ -301,10 +301,7 @@ mod tests {
     }
     #[test]
     fn an_event_of_a_connection_that_ended_meanwhile_is_not_the_next_ones() {
-        let mut pair = Pair::new();
-        let (publisher, subscriber) = (pair.client(0), pair.client(1));
-        pair.say(1, &subscriber, SUBSCRIBE);
-        heard(&subscriber);
+        let (mut pair, publisher, subscriber) = Pair::subscribed();
         // the subscriber is gone, and its loop's thread has the event, but not yet the loop
         drop(subscriber);
         let mut events = Events::with_capacity(64);
